@@ -1,0 +1,195 @@
+"""The typed records a source yields. Immutable, cheap to make, safe to print.
+
+Every record starts with the same fields: `time_ns` (wall clock, ns since the Unix epoch), `pid` (tgid in
+the root pid namespace, 0 where not known), `comm` (task name, already printable, "" where not known),
+`uid` (None where not known), `cgroup` (path below the hierarchy's root, None where not known).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ExecRecord(NamedTuple):
+    """One execve(2) or execveat(2) call. Source: raw tracepoint sched_process_exec; sys_exit_execve for failures."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    ppid: int
+    parent_comm: str
+    ret: int
+    """0, or the negative errno of a failed call."""
+    filename: str
+    args: tuple[str, ...]
+    args_truncated: int
+    """Bytes of argv that were not read (0 = `args` is whole). For a failed call a floor."""
+
+
+class ExitRecord(NamedTuple):
+    """The last thread of a process ended. Source: raw tracepoint sched_process_exit."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    ppid: int
+    exit_code: int
+    signal: int
+    """The signal that ended it, 0 for a normal exit."""
+    core_dumped: bool
+    duration_s: float
+    """Since the process was forked."""
+
+
+class TcpRecord(NamedTuple):
+    """A TCP connection: opened, accepted, closed, or (event `live`) still open with its bytes so far.
+
+    Source: raw tracepoint inet_sock_set_state for events, iter/tcp for `live`; bytes from
+    tcp_sock.bytes_acked and bytes_received, without the SYN and FIN that the kernel counts in.
+    """
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    event: str
+    """connect, accept, close or live."""
+    key: int
+    """Tells connections apart (the struct sock address); not for people."""
+    ip: int
+    """4 or 6; a v4-mapped IPv6 address counts as 4."""
+    saddr: str
+    sport: int
+    daddr: str
+    dport: int
+    state: str
+    """TCP state name; for `close` the state before it."""
+    tx_bytes: int
+    """Payload bytes the peer has acknowledged."""
+    rx_bytes: int
+    """Payload bytes received in order."""
+    duration_s: float | None
+    """Since connect() or the SYN; None where the start was not seen."""
+    direction: str | None
+    """in, out, or None where not known."""
+    netns: int
+    """Inode number of the network namespace."""
+    owner: str
+    """How pid is known: exact (seen in its own context), listener (who called listen), proc (from /proc), unknown."""
+    error: str | None
+    """ECONNREFUSED, ECONNRESET, ETIMEDOUT...; None when there was none."""
+    reset: str | None
+    """Who reset it: local, peer, or None."""
+    retransmits: int
+    """Segments retransmitted over the life of the connection."""
+
+
+class RetransmitRecord(NamedTuple):
+    """Segments sent again. Source: tcp_retransmit_skb and tcp_retransmit_synack; segments from tcp_sock.total_retrans."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    ip: int
+    saddr: str
+    sport: int
+    daddr: str
+    dport: int
+    state: str
+    segments: int
+    kind: str
+    """rto, fast, tlp, syn, synack."""
+    netns: int
+    owner: str
+
+
+class ConnectRecord(NamedTuple):
+    """A connect() that finished, or (result `pending`) is still waiting past the threshold."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    key: int
+    ip: int
+    saddr: str
+    sport: int
+    daddr: str
+    dport: int
+    latency_ms: float
+    result: str
+    """ok, refused, timeout, unreachable, aborted, pending."""
+    error: str | None
+    netns: int
+
+
+class Frame(NamedTuple):
+    """One frame of a stack by name."""
+
+    name: str
+    kind: str
+    """kernel, native, interpreted, jit, or unknown (no symbol: name is [module+0xoffset] or [unknown])."""
+    module: str
+    """File name of the binary, kernel module, or ""."""
+
+
+class StackRecord(NamedTuple):
+    """`count` samples of one stack of one process. Source: perf_event cpu-clock and bpf_get_stack."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    kind: str
+    """cpu, offcpu or faults."""
+    count: int
+    frames: tuple[Frame, ...]
+    """Root first."""
+    complete: bool
+    """The user stack reaches the program's or thread's entry (or there is none); False = cut."""
+
+
+Record = ExecRecord | ExitRecord | TcpRecord | RetransmitRecord | ConnectRecord | StackRecord
+
+
+class ConnectHistogram(NamedTuple):
+    """Latency of all finished connects since the probe was loaded, whatever the threshold. Kept in the kernel.
+
+    Bucket i counts latencies in [2**i, 2**(i+1)) microseconds (bucket 0 also holds 0).
+    """
+
+    ok: tuple[int, ...]
+    failed: tuple[int, ...]
+
+
+class TcpScan(NamedTuple):
+    """Every open TCP socket at one moment, in the namespaces named."""
+
+    time_ns: int
+    connections: tuple[TcpRecord, ...]
+    netns: tuple[int, ...]
+    """Namespaces that were read."""
+    netns_missed: int
+    """Namespaces known but not read."""
+
+
+class Batch(NamedTuple):
+    """What a source hands over at once. Records are in no particular order across types."""
+
+    time_ns: int
+    records: list[Record]
+    tcp_scan: TcpScan | None = None
+    connect_histogram: ConnectHistogram | None = None
+    pending_connects: tuple[ConnectRecord, ...] | None = None
+    """Connects past the threshold that have not finished; None = not looked at this time."""
+    sampled_s: float = 0.0
+    """Seconds of CPU sampling that the stack records in this batch cover, 0 when there was no drain."""

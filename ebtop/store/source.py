@@ -1,0 +1,114 @@
+"""What every source of records offers: the live kernel, a snapshot file, a test's fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from ebtop.store.records import Batch
+
+Sink = Callable[[Batch], None]
+
+
+class ProgramCost(NamedTuple):
+    """One loaded BPF program. Source: /proc/self/fdinfo of its fd with BPF_ENABLE_STATS on."""
+
+    name: str
+    id: int
+    runs: int
+    run_ns: int
+
+
+class MapUse(NamedTuple):
+    """One BPF map. Source: fdinfo memlock."""
+
+    name: str
+    id: int
+    bytes: int
+
+
+class ProbeHealth(NamedTuple):
+    """What one probe costs and what it missed. Counters run since the probe was loaded."""
+
+    name: str
+    state: str
+    """loading, on, off or failed."""
+    error: str
+    """Why it failed, one line; "" otherwise."""
+    fix: str
+    programs: tuple[ProgramCost, ...]
+    maps: tuple[MapUse, ...]
+    ring_fill: float
+    """Fullest ring buffer, 0..1; 0 when the probe has none."""
+    events: int
+    lost: dict[str, int]
+    """Reason -> records lost; empty = nothing was lost."""
+    notes: tuple[str, ...]
+    """What this probe can not see on this node, one line each."""
+
+    @property
+    def lost_total(self) -> int:
+        return sum(self.lost.values())
+
+    @property
+    def map_bytes(self) -> int:
+        return sum(m.bytes for m in self.maps)
+
+    @property
+    def runs(self) -> int:
+        return sum(p.runs for p in self.programs)
+
+    @property
+    def run_ns(self) -> int:
+        return sum(p.run_ns for p in self.programs)
+
+
+class Health(NamedTuple):
+    """The whole tool at one moment."""
+
+    time_ns: int
+    probes: tuple[ProbeHealth, ...]
+    """Also internal ones that others share (their name is in parentheses, as "(sockets)")."""
+    own_cpu_ns: int
+    """User + system time of this process so far."""
+    rss_bytes: int
+    cpus: int
+    stats_enabled: bool
+    """False: the kernel does not count BPF run time here, run_ns stays 0 and must be shown as unknown."""
+    log: tuple[str, ...]
+    """Latest lines that libraries and the kernel loader printed."""
+
+
+class UnloadProof(NamedTuple):
+    """What unloading did, read back from the kernel."""
+
+    probe: str
+    programs: int
+    maps: int
+    seconds: float
+    remaining_ids: tuple[str, ...]
+    """Ids ("prog 12", "map 7") that still exist afterwards; empty = proven gone."""
+    kept: str = ""
+    """What stays on purpose, and for whom; "" = nothing."""
+
+
+class Source(Protocol):
+    """Yields batches to a sink from its own thread."""
+
+    live: bool
+    probe_names: tuple[str, ...]
+
+    def start(self, sink: Sink) -> None:
+        """Begin; returns at once. Probes load in the background and show up in `health()`."""
+
+    def health(self) -> Health:
+        """Cheap enough for once a second (a few ms)."""
+
+    def unload(self, probe: str) -> UnloadProof:
+        """Blocking: not from a UI thread."""
+
+    def load(self, probe: str) -> None:
+        """Load a probe again. Blocking. Raises EbtopError when it can not be loaded."""
+
+    def close(self) -> tuple[UnloadProof, ...]:
+        """Unload everything and stop. Blocking, may be called twice."""
