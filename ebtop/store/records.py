@@ -90,7 +90,7 @@ class TcpRecord(NamedTuple):
 
 
 class RetransmitRecord(NamedTuple):
-    """Segments sent again. Source: tcp_retransmit_skb and tcp_retransmit_synack; segments from tcp_sock.total_retrans."""
+    """Segments sent again. Source: tcp_retransmit_skb, tcp_retransmit_synack and tcp_sock.total_retrans."""
 
     time_ns: int
     pid: int
@@ -142,7 +142,7 @@ class Frame(NamedTuple):
 
 
 class StackRecord(NamedTuple):
-    """`count` samples of one stack of one process. Source: perf_event cpu-clock and bpf_get_stack."""
+    """`samples` samples of one stack of one process. Source: perf_event cpu-clock and bpf_get_stack."""
 
     time_ns: int
     pid: int
@@ -151,7 +151,7 @@ class StackRecord(NamedTuple):
     cgroup: str | None
     kind: str
     """cpu, offcpu or faults."""
-    count: int
+    samples: int
     frames: tuple[Frame, ...]
     """Root first."""
     complete: bool
