@@ -55,9 +55,11 @@ set_up() {
     fi
     if ! is_ready "$1"; then
         log=$(mktemp "${TMPDIR:-/tmp}/ebtop-setup.XXXXXX") || die "can't write a log to ${TMPDIR:-/tmp}"
+        trap 'rm -f "$log"; exit 130' INT TERM
         # The lock must not pass to what a package's installation may leave running.
         (make_ready "$1" 9<&-) </dev/null || exit 1
         rm -f "$log"
+        trap - INT TERM
     fi
     exec 9<&-
 }
@@ -67,9 +69,9 @@ make_ready() {
     umask 022 # root's environment serves `ebtop replay` by everyone
     say "setting up, once:"
     install_packages "$1"
-    rm -f "$venv/ebtop-run" "$venv/ebtop-test"
     make_venv
     : >"$venv/ebtop-incomplete"
+    rm -f "$venv/ebtop-run" "$venv/ebtop-test"
     install_dependencies "$1"
     compile_bytecode
     rm -f "$venv/ebtop-incomplete"
