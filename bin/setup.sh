@@ -204,7 +204,7 @@ PYTHON
     PIP_DEFAULT_TIMEOUT=${PIP_DEFAULT_TIMEOUT:-15} PIP_RETRIES=${PIP_RETRIES:-2} \
         "$venv/bin/python" -I -m pip install --quiet --no-input --disable-pip-version-check \
         --requirement "$venv/requirements.txt" >>"$log" 2>&1 ||
-        die "can't install the Python packages: $(grep '^ERROR' "$log" | tail -n 1 | cut -c 8-); check the network, or name a package index in PIP_INDEX_URL, and start again (log: $log)"
+        die "can't install the Python packages: $(pip_reason); check the network, or name a package index in PIP_INDEX_URL, and start again (log: $log)"
 }
 
 # Bytecode next to the sources, or in the cache when the checkout can't be written to.
@@ -212,4 +212,10 @@ compile_bytecode() {
     set -- -I
     [ "$venv" = "$root/.venv" ] || set -- -I -X "pycache_prefix=$venv/pycache"
     "$venv/bin/python" "$@" -m compileall -q "$root/ebtop" >>"$log" 2>&1 || true
+}
+
+# pip says "no matching distribution" when it could not reach the index; the cause is in its warnings.
+pip_reason() {
+    reason=$(sed -n "s/^WARNING: Retrying.* connection broken by '\(.*\)': .*/\1/p" "$log" | tail -n 1)
+    printf %s "${reason:-$(sed -n 's/^ERROR: //p' "$log" | tail -n 1)}"
 }
