@@ -1,0 +1,238 @@
+"""The TCP table: open connections from scans and events, and those that ended a short while ago."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple
+
+from ebtop.store.rates import IntervalRate
+from ebtop.store.records import TcpRecord, TcpScan
+from ebtop.store.rows import TcpRow
+
+# The kernel reuses the address of a struct sock, so the key alone does not tell connections apart.
+Identity = tuple[int, str, int, str, int, int]
+_identity = attrgetter("key", "saddr", "sport", "daddr", "dport", "netns")
+
+# A connection opened a moment before a scan must not show a rate extrapolated from that moment.
+_MIN_INTERVAL_S = 0.1
+
+# A scan of many connections takes a while; what its reader saw may be this much older than its time says.
+_SCAN_TAKES_NS = 1_000_000_000
+
+_END_STATES = {"ECONNREFUSED": "refused", "ETIMEDOUT": "timeout", "ECONNRESET": "reset"}
+
+
+class Ended(NamedTuple):
+    """A connection that is over."""
+
+    row: TcpRow
+    time_ns: int
+    by_event: bool
+    """False: a scan did not have it any more, and no close event has come for it."""
+
+
+class ConnectionTable:
+    """Open connections by identity, plus at most `max_ended` that ended in the last `keep_ended_s` seconds.
+
+    A scan replaces what is open in the namespaces it read. Events and scans may arrive in any order:
+    what is older than the end of a connection does not bring it back, and what is newer than a scan
+    stays although the scan does not have it.
+    """
+
+    def __init__(self, max_open: int = 100_000, max_ended: int = 2000, keep_ended_s: float = 60.0) -> None:
+        self._max_open = max_open
+        self._max_ended = max_ended
+        self._keep_ended_ns = int(keep_ended_s * 1e9)
+        self._open: dict[Identity, TcpRow] = {}
+        self._not_scanned: dict[Identity, int] = {}
+        self._ended: OrderedDict[Identity, Ended] = OrderedDict()
+        self._scan_times: dict[int, int] = {}
+        self._last_scan_ns = 0
+        self.netns: tuple[int, ...] = ()
+        self.netns_missed = 0
+        self.tx = IntervalRate()
+        self.rx = IntervalRate()
+        self.dropped = 0
+
+    def opened(self, record: TcpRecord) -> None:
+        """A connect, an accept, or a single connection seen alive."""
+        identity = _identity(record)
+        ended = self._ended.get(identity)
+        if ended is not None:
+            if ended.time_ns >= record.time_ns:
+                return
+            del self._ended[identity]
+        prior = self._open.get(identity)
+        if prior is None:
+            self._make_room()
+            self._not_scanned[identity] = record.time_ns
+            self._open[identity] = _row(record, None, record.state, 0.0, 0.0, True)
+            return
+        row = _with_origin(prior, record)
+        if record.time_ns > self._scan_times.get(record.netns, 0):
+            row = row._replace(state=record.state)
+        self._open[identity] = row
+
+    def closed(self, record: TcpRecord) -> None:
+        identity = _identity(record)
+        prior = self._open.pop(identity, None)
+        self._not_scanned.pop(identity, None)
+        if prior is None:
+            vanished = self._ended.get(identity)
+            prior = vanished.row if vanished else None
+        self._count_last_bytes(record, prior)
+        self._end(identity, _row(record, prior, _end_state(record), 0.0, 0.0, False), record.time_ns, True)
+
+    def scan(self, scan: TcpScan) -> None:
+        """Replace what is open in the scanned namespaces; take rates from the difference to the scan before."""
+        before = self._open
+        now: dict[Identity, TcpRow] = {}
+        tx_total = rx_total = 0
+        for record in scan.connections:
+            identity = _identity(record)
+            prior = before.pop(identity, None)
+            if prior is None:
+                if self._ended_before(identity, scan.time_ns):
+                    continue
+                now[identity] = _row(record, None, record.state, 0.0, 0.0, True)
+                continue
+            tx = max(0, record.tx_bytes - prior.tx_bytes)
+            rx = max(0, record.rx_bytes - prior.rx_bytes)
+            tx_total += tx
+            rx_total += rx
+            seconds = self._seconds_since_counted(identity, record.netns, scan.time_ns)
+            now[identity] = _row(record, prior, record.state, tx / seconds, rx / seconds, True)
+        self._open = now
+        self._sort_out_unseen(before, scan)
+        self._close_interval(scan, tx_total, rx_total)
+
+    def expire(self, now_ns: int) -> None:
+        """Let go of connections that ended long ago."""
+        while self._ended:
+            identity, ended = next(iter(self._ended.items()))
+            if now_ns - ended.time_ns <= self._keep_ended_ns:
+                break
+            del self._ended[identity]
+
+    def rows(self) -> tuple[TcpRow, ...]:
+        """Open ones first, then those that ended, the latest last."""
+        return (*self._open.values(), *[ended.row for ended in self._ended.values()])
+
+    def _ended_before(self, identity: Identity, scan_ns: int) -> bool:
+        """Whether a connection that a scan shows is over all the same. If it is not, forget that it seemed to be."""
+        ended = self._ended.get(identity)
+        if ended is None:
+            return False
+        if ended.by_event and ended.time_ns >= scan_ns - _SCAN_TAKES_NS:
+            return True
+        del self._ended[identity]
+        return False
+
+    def _seconds_since_counted(self, identity: Identity, netns: int, scan_ns: int) -> float:
+        since_ns = self._not_scanned.get(identity)
+        if since_ns is None:
+            since_ns = self._scan_times.get(netns, self._last_scan_ns)
+        return max((scan_ns - since_ns) / 1e9, _MIN_INTERVAL_S)
+
+    def _sort_out_unseen(self, unseen: dict[Identity, TcpRow], scan: TcpScan) -> None:
+        """Decide about the open connections that the scan does not have."""
+        scanned = set(scan.netns)
+        not_scanned: dict[Identity, int] = {}
+        for identity, row in unseen.items():
+            opened_ns = self._not_scanned.get(identity)
+            if row.netns in scanned and (opened_ns is None or opened_ns < scan.time_ns - _SCAN_TAKES_NS):
+                gone = row._replace(state="closed", tx_rate=0.0, rx_rate=0.0, open=False)
+                self._end(identity, gone, scan.time_ns, False)
+                continue
+            self._open[identity] = row
+            if opened_ns is not None:
+                not_scanned[identity] = opened_ns
+        self._not_scanned = not_scanned
+
+    def _close_interval(self, scan: TcpScan, tx_bytes: int, rx_bytes: int) -> None:
+        seconds = (scan.time_ns - self._last_scan_ns) / 1e9 if self._last_scan_ns else 0.0
+        self.tx.add(tx_bytes)
+        self.rx.add(rx_bytes)
+        self.tx.close(scan.time_ns, seconds)
+        self.rx.close(scan.time_ns, seconds)
+        self._last_scan_ns = scan.time_ns
+        self._scan_times.update(dict.fromkeys(scan.netns, scan.time_ns))
+        self.netns = scan.netns
+        self.netns_missed = scan.netns_missed
+
+    def _count_last_bytes(self, record: TcpRecord, prior: TcpRow | None) -> None:
+        """Count what a connection moved since it was last looked at.
+
+        One that was never seen before counts only if it began after the last scan: the bytes of an older
+        one were moved long ago.
+        """
+        if prior is not None:
+            self.tx.add(max(0, record.tx_bytes - prior.tx_bytes))
+            self.rx.add(max(0, record.rx_bytes - prior.rx_bytes))
+        elif record.duration_s is not None and record.time_ns - record.duration_s * 1e9 >= self._last_scan_ns:
+            self.tx.add(record.tx_bytes)
+            self.rx.add(record.rx_bytes)
+
+    def _end(self, identity: Identity, row: TcpRow, time_ns: int, by_event: bool) -> None:
+        self._ended.pop(identity, None)
+        self._ended[identity] = Ended(row, time_ns, by_event)
+        if len(self._ended) > self._max_ended:
+            self._ended.popitem(last=False)
+            self.dropped += 1
+
+    def _make_room(self) -> None:
+        """Where no scan reads, a lost close leaves a connection open for ever: the oldest tenth has to go."""
+        if len(self._open) < self._max_open:
+            return
+        for identity in list(islice(self._open, max(1, self._max_open // 10))):
+            del self._open[identity]
+            self._not_scanned.pop(identity, None)
+            self.dropped += 1
+
+
+def _end_state(record: TcpRecord) -> str:
+    if record.error in _END_STATES:
+        return _END_STATES[record.error]
+    return "reset" if record.reset else "closed"
+
+
+def _row(record: TcpRecord, prior: TcpRow | None, state: str, tx_rate: float, rx_rate: float, is_open: bool) -> TcpRow:
+    """The record as a row; an owner or a direction that was known before stays known."""
+    pid, comm, owner, direction = record.pid, record.comm, record.owner, record.direction
+    if prior is not None:
+        if pid == 0:
+            pid, comm, owner = prior.pid, prior.comm, prior.owner
+        if direction is None:
+            direction = prior.direction
+    return TcpRow(
+        record.key,
+        pid,
+        comm,
+        owner,
+        record.ip,
+        record.saddr,
+        record.sport,
+        record.daddr,
+        record.dport,
+        direction,
+        state,
+        record.tx_bytes,
+        record.rx_bytes,
+        tx_rate,
+        rx_rate,
+        record.duration_s,
+        record.netns,
+        record.retransmits,
+        is_open,
+    )
+
+
+def _with_origin(row: TcpRow, record: TcpRecord) -> TcpRow:
+    """The row with the owner and direction of an older event, where the row lacks them."""
+    if row.pid == 0:
+        row = row._replace(pid=record.pid, comm=record.comm, owner=record.owner)
+    if row.direction is None:
+        row = row._replace(direction=record.direction)
+    return row

@@ -1,0 +1,66 @@
+"""Events a second, from the records' own times."""
+
+from __future__ import annotations
+
+SECOND_NS = 1_000_000_000
+
+_KEEP_SECONDS = 5
+_STALE_NS = 5 * SECOND_NS
+
+
+class EventRates:
+    """Events counted by the second they happened in."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, dict[str, int]] = {}
+        self._covered_ns = 0
+
+    def count(self, event: str, time_ns: int, amount: int = 1) -> None:
+        counts = self._seconds.get(time_ns // SECOND_NS)
+        if counts is None:
+            counts = self._open_second(time_ns // SECOND_NS)
+        counts[event] = counts.get(event, 0) + amount
+
+    def covered(self, time_ns: int) -> None:
+        """Everything up to this moment has been counted."""
+        self._covered_ns = max(self._covered_ns, time_ns)
+
+    def last_full_second(self, now_ns: int) -> dict[str, int]:
+        """Counts of the latest second that is over and drained; events that did not happen are missing.
+
+        A source that has been silent for longer than a second has nothing to say about the last one,
+        and is taken to have nothing to report.
+        """
+        now_s = now_ns // SECOND_NS
+        covered_s = min(self._covered_ns // SECOND_NS, now_s)
+        return self._seconds.get(max(covered_s, now_s - 1) - 1, {})
+
+    def _open_second(self, second: int) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        self._seconds[second] = counts
+        newest = max(self._seconds)
+        for old in [s for s in self._seconds if s < newest - _KEEP_SECONDS]:
+            del self._seconds[old]
+        return counts
+
+
+class IntervalRate:
+    """An amount that is known a whole interval at a time, as bytes between scans or samples between drains."""
+
+    def __init__(self) -> None:
+        self._amount = 0
+        self._rate = 0.0
+        self._closed_ns = 0
+
+    def add(self, amount: int) -> None:
+        self._amount += amount
+
+    def close(self, time_ns: int, seconds: float) -> None:
+        """End the interval; what was added belongs to it. 0 seconds = its length is not known."""
+        self._rate = self._amount / seconds if seconds > 0 else 0.0
+        self._amount = 0
+        self._closed_ns = time_ns
+
+    def rate(self, now_ns: int) -> float:
+        """Of the last interval; 0 when that is long ago."""
+        return self._rate if now_ns - self._closed_ns <= _STALE_NS else 0.0

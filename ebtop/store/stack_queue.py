@@ -1,0 +1,60 @@
+"""Stacks on their way from the source to the one reader that takes them."""
+
+from __future__ import annotations
+
+from ebtop.store.records import Frame, StackRecord
+
+StackOfProcess = tuple[str, int, str, tuple[Frame, ...], bool]
+
+NOT_KEPT = Frame("[not kept]", "unknown", "")
+"""The only frame of the stack that stands for all those a full queue could not hold."""
+
+
+class StackQueue:
+    """Holds stacks until they are taken; equal ones become one when the reader falls behind.
+
+    A reader that keeps up takes one drain at a time, in which stacks are already distinct: nothing is
+    merged or even hashed then. Past `max_stacks` distinct ones the samples are kept, the frames are not.
+    """
+
+    def __init__(self, max_stacks: int = 20_000) -> None:
+        self._max_stacks = max_stacks
+        self._waiting: list[StackRecord] = []
+        self._merged: dict[StackOfProcess, StackRecord] = {}
+        self._sampled_s = 0.0
+        self.dropped = 0
+
+    def add(self, stacks: list[StackRecord], sampled_s: float) -> None:
+        """Take in one drain."""
+        if self._waiting and stacks:
+            self._merge_waiting()
+        if self._merged or len(stacks) > self._max_stacks:
+            self._merge(stacks)
+        else:
+            self._waiting = stacks
+        self._sampled_s += sampled_s
+
+    def take(self) -> tuple[tuple[StackRecord, ...], float]:
+        """What came in since the last time, and the seconds of sampling it covers."""
+        stacks = tuple(self._waiting) or tuple(self._merged.values())
+        sampled_s = self._sampled_s
+        self._waiting = []
+        self._merged = {}
+        self._sampled_s = 0.0
+        return stacks, sampled_s
+
+    def _merge_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._merge(waiting)
+
+    def _merge(self, stacks: list[StackRecord]) -> None:
+        for stack in stacks:
+            identity = (stack.kind, stack.pid, stack.comm, stack.frames, stack.complete)
+            if identity not in self._merged and len(self._merged) >= self._max_stacks:
+                self.dropped += 1
+                stack = StackRecord(stack.time_ns, 0, "", None, None, stack.kind, stack.samples, (NOT_KEPT,), False)
+                identity = (stack.kind, 0, "", stack.frames, False)
+            earlier = self._merged.get(identity)
+            if earlier is not None:
+                stack = stack._replace(samples=stack.samples + earlier.samples)
+            self._merged[identity] = stack

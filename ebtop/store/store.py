@@ -1,0 +1,158 @@
+"""The store: records go in on the source's thread, an immutable snapshot comes out on the reader's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from operator import itemgetter
+from threading import Lock
+from typing import Any
+
+from ebtop.store.connect_table import ConnectTable
+from ebtop.store.connections import ConnectionTable
+from ebtop.store.processes import ProcessTable
+from ebtop.store.rates import EventRates, IntervalRate
+from ebtop.store.records import (
+    Batch,
+    ConnectRecord,
+    ExecRecord,
+    ExitRecord,
+    RetransmitRecord,
+    StackRecord,
+    TcpRecord,
+)
+from ebtop.store.retransmit_table import RetransmitTable
+from ebtop.store.rows import Rates, Snapshot
+from ebtop.store.stack_queue import StackQueue
+
+_time_ns = itemgetter(0)
+
+
+class Store:
+    """Aggregates what the live screen shows. Both methods may be called from any thread.
+
+    Memory is bounded by the `max_*` of each table. `clock` (wall clock, ns since the Unix epoch) is used
+    for ages and for what is "now" when rates are read; everything else goes by the records' own times.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] = time.time_ns,
+        *,
+        max_execs: int = 2000,
+        max_open: int = 100_000,
+        max_ended: int = 2000,
+        keep_ended_s: float = 60.0,
+        max_retransmits: int = 1000,
+        max_connects: int = 1000,
+        max_stacks: int = 20_000,
+    ) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._processes = ProcessTable(max_execs)
+        self._connections = ConnectionTable(max_open, max_ended, keep_ended_s)
+        self._retransmits = RetransmitTable(max_retransmits)
+        self._connects = ConnectTable(max_connects)
+        self._stacks = StackQueue(max_stacks)
+        self._events = EventRates()
+        self._samples = IntervalRate()
+        self._drained: list[StackRecord] = []
+        self._add: dict[type, Callable[[Any], None]] = {
+            ExecRecord: self._add_exec,
+            ExitRecord: self._add_exit,
+            TcpRecord: self._add_tcp,
+            RetransmitRecord: self._add_retransmit,
+            ConnectRecord: self._connects.add,
+            StackRecord: self._drained.append,
+        }
+
+    def ingest(self, batch: Batch) -> None:
+        """Take in a batch. The work is proportional to it; its records may be in any order."""
+        with self._lock:
+            if batch.pending_connects is not None:
+                self._connects.replace_pending(batch.pending_connects)
+            for record in sorted(batch.records, key=_time_ns):
+                self._add[type(record)](record)
+            if batch.tcp_scan is not None:
+                self._connections.scan(batch.tcp_scan)
+            if batch.connect_histogram is not None:
+                self._connects.histogram = batch.connect_histogram
+            if self._drained or batch.sampled_s:
+                self._add_drain(batch)
+            self._events.covered(batch.time_ns)
+
+    def snapshot(self) -> Snapshot:
+        """Everything at this moment. Stacks are handed out once: for one reader only."""
+        now_ns = self._clock()
+        with self._lock:
+            self._processes.expire(now_ns)
+            self._connections.expire(now_ns)
+            stacks, sampled_s = self._stacks.take()
+            return Snapshot(
+                now_ns,
+                self._processes.rows(now_ns),
+                self._connections.rows(),
+                self._connections.netns,
+                self._connections.netns_missed,
+                self._retransmits.rows(now_ns),
+                self._connects.rows(),
+                self._connects.histogram,
+                stacks,
+                sampled_s,
+                self._rates(now_ns),
+                self._dropped_rows(),
+            )
+
+    def _add_exec(self, record: ExecRecord) -> None:
+        self._events.count("execs" if record.ret >= 0 else "exec_failures", record.time_ns)
+        self._processes.add_exec(record)
+
+    def _add_exit(self, record: ExitRecord) -> None:
+        self._events.count("exits", record.time_ns)
+        self._processes.add_exit(record)
+
+    def _add_tcp(self, record: TcpRecord) -> None:
+        if record.event == "close":
+            self._events.count("closes", record.time_ns)
+            self._connections.closed(record)
+            return
+        if record.event == "connect":
+            self._events.count("connects", record.time_ns)
+        elif record.event == "accept":
+            self._events.count("accepts", record.time_ns)
+        self._connections.opened(record)
+
+    def _add_retransmit(self, record: RetransmitRecord) -> None:
+        self._events.count("retransmits", record.time_ns, record.segments)
+        self._retransmits.add(record)
+
+    def _add_drain(self, batch: Batch) -> None:
+        self._samples.add(sum([stack.samples for stack in self._drained]))
+        if batch.sampled_s:
+            self._samples.close(batch.time_ns, batch.sampled_s)
+        self._stacks.add(self._drained.copy(), batch.sampled_s)
+        self._drained.clear()
+
+    def _rates(self, now_ns: int) -> Rates:
+        counts = self._events.last_full_second(now_ns)
+        return Rates(
+            execs=counts.get("execs", 0),
+            exits=counts.get("exits", 0),
+            exec_failures=counts.get("exec_failures", 0),
+            connects=counts.get("connects", 0),
+            accepts=counts.get("accepts", 0),
+            closes=counts.get("closes", 0),
+            retransmits=counts.get("retransmits", 0),
+            tx_bytes=self._connections.tx.rate(now_ns),
+            rx_bytes=self._connections.rx.rate(now_ns),
+            samples=self._samples.rate(now_ns),
+        )
+
+    def _dropped_rows(self) -> int:
+        return (
+            self._processes.dropped
+            + self._connections.dropped
+            + self._retransmits.dropped
+            + self._connects.dropped
+            + self._stacks.dropped
+        )
