@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -49,10 +50,20 @@ class ExecStorm:
         return len(self.execs) / self.elapsed_s
 
 
-def exec_storm(count: int, processes: int = 2, per_second: int = 0, leaf: Leaf = Leaf.BARE) -> ExecStorm:
-    """`count` times vfork and exec by `processes` processes (comm STORM_COMM); `per_second` 0 = at full speed."""
+def exec_storm(
+    count: int,
+    *,
+    processes: int = 2,
+    per_second: int = 0,
+    leaf: Leaf = Leaf.BARE,
+    enter: Callable[[], None] | None = None,
+) -> ExecStorm:
+    """`count` times vfork and exec by `processes` processes (comm STORM_COMM); `per_second` 0 = at full speed.
+
+    `enter` is as for Workload.
+    """
     storm = build.binary("exec_storm", STORM_COMM)
-    said = run([storm, str(count), str(processes), str(per_second), leaf.path])
+    said = run([storm, str(count), str(processes), str(per_second), leaf.path], enter)
     execs = tuple(
         Exec(e["pid"], e["ppid"], _byte_strings(e["args"]), e["exit_code"], e["signal"]) for e in said["execs"]
     )

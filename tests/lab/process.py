@@ -19,9 +19,9 @@ TIMEOUT_S = 60.0
 """How long a workload may keep silent before a test gives up on it. Not a measurement."""
 
 
-def run(arguments: Sequence[Argument], timeout_s: float = TIMEOUT_S) -> Any:
-    """Run a workload to its end and return the JSON it printed."""
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, timeout=timeout_s)
+def run(arguments: Sequence[Argument], enter: Callable[[], None] | None = None) -> Any:
+    """Run a workload to its end and return the JSON it printed. `enter` is as for Workload."""
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, timeout=TIMEOUT_S, preexec_fn=enter)
     return json.loads(done.stdout)
 
 

@@ -77,13 +77,6 @@ static pid_t launch(char *leaf, char **argv)
 	return pid;
 }
 
-static void wait_until(double moment)
-{
-	struct timespec t = { .tv_sec = moment, .tv_nsec = (moment - (long)moment) * 1e9 };
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-}
-
 static void storm(int first, int step, int count, int per_second, char *leaf, struct outcome *outcomes)
 {
 	struct arguments arguments;

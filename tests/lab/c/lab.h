@@ -50,6 +50,14 @@ __attribute__((unused)) static double seconds(clockid_t clock)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* Sleep to a moment of CLOCK_MONOTONIC. */
+__attribute__((unused)) static void wait_until(double moment)
+{
+	struct timespec t = { .tv_sec = moment, .tv_nsec = (moment - (long)moment) * 1e9 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
 /* Zeroed memory that forked children share with their parent. */
 __attribute__((unused)) static void *shared(size_t bytes)
 {
