@@ -15,7 +15,7 @@ def printable(raw: bytes) -> str:
 
 
 def clean(text: str) -> str:
-    """Text with every character that is not printable written as an escape."""
+    """Text with every character that is not printable written as an escape; undecodable bytes too."""
     if text.isprintable():
         return text
     return "".join([c if c.isprintable() else _escape(c) for c in text])
@@ -28,6 +28,8 @@ def c_string(raw: bytes) -> str:
 
 def _escape(char: str) -> str:
     code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that os.fsdecode could not decode
+        code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

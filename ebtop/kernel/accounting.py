@@ -1,0 +1,91 @@
+"""What our own programs and maps cost, and whether they still exist. Only our objects are looked at."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterable
+
+from ebtop.kernel import syscall
+from ebtop.kernel.syscall import Cmd
+
+_STATS_RUN_TIME = 0
+_POLL_S = 0.002
+
+
+class RunTimeStats:
+    """Makes the kernel count run time and runs of BPF programs for as long as this object is open.
+
+    BPF_ENABLE_STATS (Linux 5.8+) instead of the sysctl: it ends with the process, however that ends.
+    """
+
+    def __init__(self) -> None:
+        self._fd = -1
+        try:
+            self._fd = syscall.bpf(Cmd.ENABLE_STATS, syscall.attr("=I", _STATS_RUN_TIME, size=4))
+        except OSError:
+            self.enabled = False
+        else:
+            self.enabled = True
+
+    def close(self) -> None:
+        """Stop counting, unless somebody else wants it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def fdinfo(fd: int) -> dict[str, str]:
+    """/proc/self/fdinfo of a BPF file descriptor as a mapping."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        pairs = (line.partition(":") for line in file)
+        return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def program_cost(fd: int) -> tuple[int, int, int]:
+    """(id, runs, nanoseconds) of a program; the last two stay 0 where the kernel does not count."""
+    info = fdinfo(fd)
+    return int(info["prog_id"]), int(info.get("run_cnt", 0)), int(info.get("run_time_ns", 0))
+
+
+def map_use(fd: int) -> tuple[int, int]:
+    """(id, bytes of kernel memory) of a map. Source: memlock, which follows use for maps that grow."""
+    info = fdinfo(fd)
+    return int(info["map_id"]), int(info.get("memlock", 0))
+
+
+def program_id(fd: int) -> int:
+    """The kernel's id of a program."""
+    return int(fdinfo(fd)["prog_id"])
+
+
+def map_id(fd: int) -> int:
+    """The kernel's id of a map."""
+    return int(fdinfo(fd)["map_id"])
+
+
+def still_there(programs: Iterable[int], maps: Iterable[int]) -> tuple[str, ...]:
+    """Those of the ids that the kernel still knows, as "prog 12" and "map 7"."""
+    found = [f"prog {i}" for i in programs if _exists(Cmd.PROG_GET_FD_BY_ID, i)]
+    found += [f"map {i}" for i in maps if _exists(Cmd.MAP_GET_FD_BY_ID, i)]
+    return tuple(found)
+
+
+def wait_until_gone(programs: list[int], maps: list[int], timeout_s: float) -> tuple[str, ...]:
+    """Ids that remain after at most `timeout_s`; the kernel frees them a moment after the last close."""
+    deadline = time.monotonic() + timeout_s
+    while (left := still_there(programs, maps)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return left
+
+
+def _exists(command: Cmd, object_id: int) -> bool:
+    try:
+        fd = syscall.bpf(command, syscall.attr("=I", object_id, size=12))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    os.close(fd)
+    return True

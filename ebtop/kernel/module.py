@@ -1,0 +1,255 @@
+"""One artifact inside the kernel: maps made, programs patched, verified and attached, and all of it gone again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from ebtop.errors import EbtopError
+from ebtop.kernel import accounting, attach, counters, relocation, syscall
+from ebtop.kernel.artifact import Artifact
+from ebtop.kernel.attach import Hook, Iterator, RawTracepoint, Sampler, Tracepoint
+from ebtop.kernel.environment import Environment
+from ebtop.kernel.maps import Map
+from ebtop.kernel.ring import Ring
+from ebtop.kernel.syscall import Cmd
+
+_LICENSE = "GPL"
+_LOG_BYTES = 1 << 20
+_LOG_TAIL_LINES = 6
+_PROG_ATTR_SIZE = 120
+_GONE_TIMEOUT_S = 2.0
+
+
+class Attachment(NamedTuple):
+    """A program of the artifact and where it goes."""
+
+    program: str
+    hook: Hook
+
+
+class LoadError(EbtopError):
+    """The kernel refused a program or an attachment. `log` holds the tail of the verifier's words."""
+
+    def __init__(self, what: str, why: str, fix: str = "", log: str = "") -> None:
+        super().__init__(what, why, fix)
+        self.log = log
+
+
+class Unloaded(NamedTuple):
+    """What an unload did, read back from the kernel."""
+
+    programs: int
+    maps: int
+    seconds: float
+    remaining_ids: tuple[str, ...]
+
+
+class Module:
+    """A loaded artifact. Not thread-safe: one thread drains and unloads."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        attachments: Sequence[Attachment],
+        environment: Environment,
+        *,
+        sizes: Mapping[str, int] | None = None,
+        flags: Mapping[str, int] | None = None,
+        shared: Mapping[str, Map] | None = None,
+    ) -> None:
+        """Load and attach, or leave nothing behind and raise LoadError.
+
+        `sizes` gives maps another max_entries (bytes for a ring buffer), `flags` other flags; maps in `shared`
+        belong to someone else and are used in place of the artifact's own of that name.
+        """
+        self.name = artifact.name
+        self.artifact = artifact
+        self.maps: dict[str, Map] = {}
+        self._shared = set(shared or ())
+        self._programs: dict[str, int] = {}
+        self._links: list[int] = []
+        self._iterators: dict[str, int] = {}
+        self._rings: dict[str, Ring] = {}
+        try:
+            self._create_maps(sizes or {}, flags or {}, shared or {})
+            self._load_programs(attachments, environment)
+            for attachment in attachments:
+                self._attach(attachment, environment)
+        except BaseException:
+            self.close()
+            raise
+
+    def ring(self, map_name: str, layout: str) -> Ring:
+        """A reader for one of the artifact's ring buffers."""
+        if map_name not in self._rings:
+            self._rings[map_name] = Ring(self.maps[map_name], self.artifact.layouts[layout])
+        return self._rings[map_name]
+
+    def record_size(self, layout: str) -> int:
+        """Bytes of one record of this layout."""
+        return self.artifact.layouts[layout].size
+
+    def read_iterator(self, program: str) -> bytes:
+        """Everything one walk of an iterator program writes."""
+        parts = []
+        fd = attach.open_iterator(self._iterators[program])
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            while part := file.read(1 << 18):
+                parts.append(part)
+        return b"".join(parts)
+
+    def counters(self) -> counters.Counters:
+        """Events and losses so far."""
+        return counters.decode(self.maps["counters"].percpu_u64())
+
+    @property
+    def ring_fill(self) -> float:
+        """Fullest of the rings that are being read, 0..1."""
+        return max((ring.fill for ring in self._rings.values()), default=0.0)
+
+    def program_fds(self) -> dict[str, int]:
+        """Program name to file descriptor."""
+        return dict(self._programs)
+
+    def own_maps(self) -> dict[str, Map]:
+        """The maps that go when this module goes."""
+        return {name: m for name, m in self.maps.items() if name not in self._shared}
+
+    def close(self) -> None:
+        """Detach, unload and free; safe to repeat."""
+        for ring in self._rings.values():
+            ring.close()
+        self._rings.clear()
+        _close_all([*self._links, *self._iterators.values()])
+        self._links.clear()
+        self._iterators.clear()
+        _close_all(list(self._programs.values()))
+        self._programs.clear()
+        for bpf_map in self.own_maps().values():
+            bpf_map.close()
+        self.maps.clear()
+
+    def unload(self) -> Unloaded:
+        """Close, then ask the kernel by id whether every program and map is really gone."""
+        programs = [accounting.program_id(fd) for fd in self._programs.values()]
+        maps = [accounting.map_id(m.fd) for m in self.own_maps().values()]
+        began = time.monotonic()
+        self.close()
+        remaining = accounting.wait_until_gone(programs, maps, _GONE_TIMEOUT_S)
+        return Unloaded(len(programs), len(maps), time.monotonic() - began, remaining)
+
+    def _create_maps(self, sizes: Mapping[str, int], flags: Mapping[str, int], shared: Mapping[str, Map]) -> None:
+        for spec in self.artifact.maps:
+            if spec.name in shared:
+                self.maps[spec.name] = shared[spec.name]
+                continue
+            wanted = spec._replace(
+                max_entries=sizes.get(spec.name, spec.max_entries), flags=flags.get(spec.name, spec.flags)
+            )
+            try:
+                self.maps[spec.name] = Map(wanted)
+            except OSError as error:
+                raise LoadError(
+                    f"{self.name}: the kernel refused the map {spec.name} ({wanted.max_entries} entries)",
+                    error.strerror or str(error), _permission_fix(error),
+                ) from None  # fmt: skip
+
+    def _load_programs(self, attachments: Sequence[Attachment], environment: Environment) -> None:
+        fds = {i: self.maps[spec.name].fd for i, spec in enumerate(self.artifact.maps)}
+        values = environment.target.resolve(self.artifact.relocations)
+        code_of = {p.name: p.code for p in self.artifact.programs}
+        for program, hook in attachments:
+            code = bytearray(relocation.replace_maps(code_of[program], fds))
+            relocation.patch(code, values)
+            self._programs[program] = self._load(program, hook, code, environment)
+
+    def _load(self, program: str, hook: Hook, code: bytearray, environment: Environment) -> int:
+        attach_type = attach_id = 0
+        if isinstance(hook, Iterator):
+            attach_type = hook.expected_attach_type
+            found = environment.target.btf.function(f"bpf_iter_{hook.target}")
+            if found is None:
+                raise LoadError(f"{self.name}: this kernel has no {attach.describe(hook)}", "not in its BTF")
+            attach_id = found
+        try:
+            return _prog_load(program, hook.prog_type, code, attach_type, attach_id, None)
+        except OSError as first:
+            log = bytearray(_LOG_BYTES)
+            with contextlib.suppress(OSError):
+                # Only the log of this second try is wanted; should it work after all, so much the better.
+                return _prog_load(program, hook.prog_type, code, attach_type, attach_id, log)
+            text = log.partition(b"\0")[0].decode("ascii", "replace").strip()
+            tail = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+            name = errno.errorcode.get(first.errno or 0, str(first.errno))
+            raise LoadError(
+                f"{self.name}: the kernel refused the program {program}", f"{name}, {first.strerror}",
+                "" if text else _permission_fix(first), tail,
+            ) from None  # fmt: skip
+
+    def _attach(self, attachment: Attachment, environment: Environment) -> None:
+        fd, hook = self._programs[attachment.program], attachment.hook
+        try:
+            match hook:
+                case RawTracepoint():
+                    self._links += attach.raw_tracepoint(fd, hook)
+                case Tracepoint(event):
+                    self._links += attach.tracepoint(fd, environment.event_id(event))
+                case Sampler():
+                    self._links += attach.sampler(fd, hook)
+                case Iterator():
+                    (self._iterators[attachment.program],) = attach.iterator(fd)
+        except OSError as error:
+            raise LoadError(
+                f"{self.name}: can't attach to {attach.describe(hook)}", error.strerror or str(error),
+                _permission_fix(error),
+            ) from None  # fmt: skip
+
+
+def _prog_load(
+    name: str, prog_type: int, code: bytearray, attach_type: int, attach_id: int, log: bytearray | None
+) -> int:
+    license_ = bytearray(_LICENSE.encode() + b"\0")
+    attr = syscall.attr(
+        "=IIQQIIQII16sII", prog_type, len(code) // 8, syscall.pointer(code), syscall.pointer(license_),
+        1 if log else 0, len(log) if log else 0, syscall.pointer(log) if log else 0,
+        0, 0, name.encode()[:15], 0, attach_type, size=_PROG_ATTR_SIZE,
+    )  # fmt: skip
+    if attach_id:
+        struct.pack_into("=I", attr, 108, attach_id)
+    return syscall.bpf(Cmd.PROG_LOAD, attr)
+
+
+def _close_all(fds: list[int]) -> None:
+    """Close in parallel: the kernel waits 70-95 ms for each perf tracepoint, with no lock of ours held."""
+    if len(fds) > 1:
+        with ThreadPoolExecutor(min(8, len(fds))) as pool:
+            list(pool.map(os.close, fds))
+    else:
+        for fd in fds:
+            os.close(fd)
+
+
+def _permission_fix(error: OSError) -> str:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return "run as root, and see what `ebtop doctor` says about lockdown and capabilities"
+    if error.errno == errno.ENOMEM:
+        return "give it less memory with smaller maps, or free some"
+    return ""
+
+
+def ring_bytes(wanted: int) -> int:
+    """The nearest size a ring buffer may have: a power of two of whole pages."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    size = page
+    while size < wanted:
+        size *= 2
+    return size
+
+
