@@ -1,0 +1,111 @@
+"""The symbols of mapped files, read once a file and kept within a number of bytes."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+from ebtop.symbols.binary import Binary
+from ebtop.symbols.debug_files import debug_file
+from ebtop.symbols.elf import BytesReader, ElfError, ElfFile, FileReader
+from ebtop.symbols.lru import ByteLru
+from ebtop.symbols.mappings import MappedFile, Mapping, read_mappings
+from ebtop.symbols.open_mapped import open_mapped
+from ebtop.symbols.processes import Process, Processes
+
+_KEYS_MAX = 4096
+_VDSO = b"[vdso]"
+_VDSO_MAX = 1 << 20
+
+FileKey = tuple[int, int, int, int]
+"""Device, inode, modification time in ns, size. Not the build id: anyone can write another file's into his own."""
+
+
+class NotElf:
+    """A mapped file that is no readable ELF file, remembered so that it is not opened for each sample."""
+
+    nbytes = 100
+
+
+class Binaries:
+    """Mapped files to symbols. One thread only; holds no file open."""
+
+    def __init__(self, processes: Processes, cache_bytes: int) -> None:
+        self._processes = processes
+        self._names_limit = cache_bytes // 2
+        self._by_key: ByteLru[Binary | NotElf] = ByteLru(cache_bytes)
+        self._keys: OrderedDict[tuple[int, MappedFile], FileKey] = OrderedDict()
+        self._vdso: Binary | None = None
+        self._vdso_size = -1
+
+    @property
+    def memory_bytes(self) -> int:
+        return self._by_key.nbytes + len(self._keys) * 250
+
+    def get(self, process: Process, mapping: Mapping) -> Binary | None:
+        """The symbols of a mapped file; None when it can not be opened or is no ELF file."""
+        if mapping.file.path == _VDSO:
+            return self._own_vdso(mapping.end - mapping.start)
+        if not mapping.file.on_disk:
+            return None
+        key = self._keys.get((process.generation, mapping.file))
+        binary = self._by_key.get(key) if key else None
+        if binary is None:
+            if mapping.file in process.unreadable:
+                return None
+            binary = self._open(process, mapping)
+        return binary if isinstance(binary, Binary) else None
+
+    def _open(self, process: Process, mapping: Mapping) -> Binary | NotElf | None:
+        opened = open_mapped(self._processes, process, mapping)
+        if opened is None:
+            process.unreadable.add(mapping.file)
+            return self._seen_before(mapping.file)
+        fd, root = opened
+        try:
+            status = os.fstat(fd)
+            key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            binary = self._by_key.get(key)
+            if binary is None:
+                binary = self._load(fd, os.fsdecode(mapping.file.path), root)
+                self._by_key.put(key, binary)
+        finally:
+            os.close(fd)
+        # Under generation 0 for processes that end before their first sample is looked at.
+        for generation in (process.generation, 0):
+            self._keys[generation, mapping.file] = key
+            self._keys.move_to_end((generation, mapping.file))
+        while len(self._keys) > _KEYS_MAX:
+            self._keys.popitem(last=False)
+        return binary
+
+    def _seen_before(self, file: MappedFile) -> Binary | NotElf | None:
+        key = self._keys.get((0, file))
+        return self._by_key.get(key) if key else None
+
+    def _load(self, fd: int, path: str, root: str) -> Binary | NotElf:
+        try:
+            elf = ElfFile(FileReader(fd))
+            with debug_file(elf, path, root) as debug:
+                return Binary(elf, debug, self._names_limit)
+        except ElfError:
+            return NotElf()
+
+    def _own_vdso(self, size: int) -> Binary | None:
+        """The kernel gives all processes of one kind the same image: ours is theirs when it has their size."""
+        if self._vdso_size < 0:
+            self._vdso, self._vdso_size = _read_own_vdso()
+        return self._vdso if size == self._vdso_size else None
+
+
+def _read_own_vdso() -> tuple[Binary | None, int]:
+    try:
+        mapping = read_mappings(os.getpid()).named(_VDSO)
+        if mapping is None or mapping.end - mapping.start > _VDSO_MAX:
+            return None, 0
+        with open("/proc/self/mem", "rb") as memory:
+            memory.seek(mapping.start)
+            image = memory.read(mapping.end - mapping.start)
+        return Binary(ElfFile(BytesReader(image))), len(image)
+    except (OSError, ElfError):
+        return None, 0

@@ -1,0 +1,50 @@
+"""Open the file behind a mapping: of a container, deleted, or of a process that has ended."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from ebtop.symbols.mappings import Mapping
+from ebtop.symbols.process import mount_namespace
+from ebtop.symbols.processes import Process, Processes
+
+# Never wait for a FIFO that took the file's place, never become its terminal.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tuple[int, str] | None:
+    """A file descriptor, the caller's to close, and the root directory its path begins at.
+
+    None when it can not be had. A path is only taken when the file there still has the mapped inode.
+    """
+    for path, root, exact in _places(processes, process, mapping):
+        try:
+            if not exact and not _is_mapped(os.stat(path), mapping):
+                continue
+            fd = os.open(path, _FLAGS)
+        except (OSError, ValueError):
+            continue
+        if exact or _is_mapped(os.fstat(fd), mapping):
+            return fd, root
+        os.close(fd)
+    return None
+
+
+def _is_mapped(status: os.stat_result, mapping: Mapping) -> bool:
+    # The device is not compared: btrfs and overlayfs show another one in maps than in stat.
+    return stat.S_ISREG(status.st_mode) and status.st_ino == mapping.file.inode
+
+
+def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterator[tuple[str, str, bool]]:
+    """(path, root, leads to the mapped file itself) of each place to look."""
+    root = f"/proc/{process.pid}/root"
+    path = os.fsdecode(mapping.file.path)
+    if process.alive:
+        yield f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}", root, True
+        yield root + path, root, False
+    if process.mount_ns and process.mount_ns == mount_namespace("self"):
+        yield path, "", False
+    for sibling in processes.in_mount_namespace(process.mount_ns):
+        yield f"/proc/{sibling}/root{path}", f"/proc/{sibling}/root", False

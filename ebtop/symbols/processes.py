@@ -1,0 +1,135 @@
+"""What is remembered of the processes that were seen, so that they still resolve after they ended."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from ebtop.symbols.mappings import MappedFile, Mapping, Mappings, read_mappings
+from ebtop.symbols.process import Identity, mount_namespace, read_identity
+
+PROCESSES_MAX = 1024
+CHECK_S = 0.5
+"""A pid is looked at again at most this often; samples are drained once a second."""
+NOTES_PER_S = 100
+"""Processes noted at most in a second (each costs 50 to 100 us): a storm of execs must not cost more."""
+
+_generations = itertools.count(1)
+
+
+class Process:
+    """One program that a pid ran, with its mappings when they were last read."""
+
+    __slots__ = (
+        "alive",
+        "checked_at",
+        "generation",
+        "identity",
+        "mappings",
+        "mount_ns",
+        "pid",
+        "previous",
+        "read_at",
+        "unreadable",
+    )
+
+    def __init__(self, pid: int, identity: Identity, mappings: Mappings, previous: Mappings, now: float) -> None:
+        self.pid = pid
+        self.identity = identity
+        self.mappings = mappings
+        self.previous = previous
+        """Before the last change: samples taken before a dlclose or exec resolve there."""
+        self.mount_ns = mount_namespace(pid)
+        self.checked_at = self.read_at = now
+        self.alive = True
+        self.generation = next(_generations)
+        """Another number for other mappings, never used twice."""
+        self.unreadable: set[MappedFile] = set()
+        """Files that could not be opened since the last check."""
+
+    @property
+    def nbytes(self) -> int:
+        return 600 + self.mappings.nbytes + self.previous.nbytes
+
+    def find(self, address: int) -> Mapping | None:
+        return self.mappings.find(address) or self.previous.find(address)
+
+
+class Processes:
+    """Processes by pid, the least recently used forgotten first. One thread only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._by_pid: OrderedDict[int, Process] = OrderedDict()
+        self._notes_left = float(NOTES_PER_S)
+        self._noted_at = clock()
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(p.nbytes for p in self._by_pid.values())
+
+    def get(self, pid: int) -> Process | None:
+        """The process, looked at again when the last time was a while ago; None when never seen alive."""
+        known = self._by_pid.get(pid)
+        if known is not None:
+            self._by_pid.move_to_end(pid)
+            if self._clock() - known.checked_at < CHECK_S:
+                return known
+        return self._update(pid, known, reread=False)
+
+    def note(self, pid: int) -> None:
+        """Remember a process that just started or executed. Does nothing beyond NOTES_PER_S."""
+        now = self._clock()
+        self._notes_left = min(self._notes_left + (now - self._noted_at) * NOTES_PER_S, NOTES_PER_S)
+        self._noted_at = now
+        if self._notes_left >= 1:
+            self._notes_left -= 1
+            self._update(pid, self._by_pid.get(pid), reread=True)
+
+    def reread(self, process: Process) -> Process:
+        """Read its mappings again, because an address is not among them; at most each CHECK_S."""
+        if not process.alive or self._clock() - process.read_at < CHECK_S:
+            return process
+        return self._update(process.pid, process, reread=True) or process
+
+    def forget(self, pid: int) -> None:
+        self._by_pid.pop(pid, None)
+
+    def in_mount_namespace(self, mount_ns: int) -> Iterator[int]:
+        """Pids, believed to be alive, that share a mount namespace."""
+        return (p.pid for p in reversed(self._by_pid.values()) if p.alive and mount_ns and p.mount_ns == mount_ns)
+
+    def _update(self, pid: int, known: Process | None, *, reread: bool) -> Process | None:
+        now = self._clock()
+        identity = read_identity(pid)
+        if known is not None:
+            known.checked_at = now
+            known.unreadable.clear()
+        if identity is None:
+            if known is not None:
+                known.alive = False
+            return known
+        same = known is not None and known.identity.start_time == identity.start_time
+        if known is not None and same and known.identity == identity and not reread:
+            return known
+        try:
+            mappings = read_mappings(pid)
+        except OSError:
+            mappings = Mappings()
+        if known is not None and same:
+            known.read_at = now
+            # A process that is ending has no mappings any more: what they were is still what counts.
+            if not len(mappings) or mappings == known.mappings:
+                return known
+        previous = known.mappings if known is not None and same else Mappings()
+        process = Process(pid, identity, mappings, previous, now)
+        self._by_pid[pid] = process
+        self._by_pid.move_to_end(pid)
+        if len(self._by_pid) > PROCESSES_MAX:
+            self._by_pid.popitem(last=False)
+        return process

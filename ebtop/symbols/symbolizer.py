@@ -1,0 +1,130 @@
+"""Stacks of addresses to stacks of names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from ebtop.store.records import Frame
+from ebtop.symbols.binaries import Binaries
+from ebtop.symbols.binary import Binary
+from ebtop.symbols.entry import is_complete
+from ebtop.symbols.frames import UNKNOWN, FrameCache
+from ebtop.symbols.kernel import KernelSymbols
+from ebtop.symbols.mappings import MappedFile, Mapping
+from ebtop.symbols.perf_map import PerfMaps
+from ebtop.symbols.processes import Process, Processes
+from ebtop.text import printable
+
+_PERF_MAP_SHARE = 4
+"""Perf maps get one part in so many of the cache."""
+_FRAMES = 6000
+
+
+class Symbolizer:
+    """Addresses to frames for all processes and the kernel. One thread only.
+
+    Reads /proc, the mapped ELF files and their debug files; holds none of them open.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache_bytes: int = 16 << 20,
+        clock: Callable[[], float] = time.monotonic,
+        kernel: KernelSymbols | None = None,
+    ) -> None:
+        """`cache_bytes` bounds the symbols of binaries and perf maps; the largest one alone may exceed it."""
+        self.kernel = kernel or KernelSymbols(clock=clock)
+        self._processes = Processes(clock)
+        self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
+        self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
+        self._frames = FrameCache(_FRAMES)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory taken by all tables and caches, estimated."""
+        parts = (self.kernel, self._processes, self._binaries, self._perf_maps)
+        return sum(part.memory_bytes for part in parts) + self._frames.nbytes
+
+    def note_process(self, pid: int) -> None:
+        """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
+        self._processes.note(pid)
+
+    def forget(self, pid: int) -> None:
+        """Drop what is known of a process."""
+        self._processes.forget(pid)
+
+    def stack(
+        self, pid: int, user: Sequence[int], kernel: Sequence[int], *, truncated_user: bool = False
+    ) -> tuple[tuple[Frame, ...], bool]:
+        """Name the frames of one stack.
+
+        `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them;
+        `truncated_user` says that the user stack is known to be cut. Returns the frames root first, user
+        before kernel, and whether the user part is complete.
+        """
+        process = self._processes.get(pid) if pid else None
+        user_frames: list[Frame] = []
+        if user and process is not None:
+            process = self._covering(process, user)
+            user_frames = [self._user_frame(process, address) for address in _lookup_addresses(user)]
+        elif user:
+            user_frames = [UNKNOWN] * len(user)
+        user_frames.reverse()
+        kernel_frames = [self.kernel.frame(address) for address in _lookup_addresses(kernel)]
+        kernel_frames.reverse()
+        kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
+        complete = is_complete(user_frames, kernel_thread=kernel_thread, truncated=truncated_user)
+        return (*user_frames, *kernel_frames), complete
+
+    def _covering(self, process: Process, addresses: Sequence[int]) -> Process:
+        """The process with mappings read again when they lack an address (a library was loaded since)."""
+        for address in addresses:
+            if process.mappings.find(address) is None:
+                return self._processes.reread(process)
+        return process
+
+    def _user_frame(self, process: Process, address: int) -> Frame:
+        key = (process.generation, address)
+        frame = self._frames.get(key)
+        if frame is not None:
+            return frame
+        mapping = process.find(address)
+        if mapping is None:
+            return UNKNOWN
+        binary = self._binaries.get(process, mapping)
+        if binary is None:
+            # Not kept: the entry at an address changes while the program compiles.
+            return self._perf_maps.frame(process, address) or _unnamed(mapping.file, _file_offset(mapping, address))
+        frame = _native_frame(binary, mapping, address)
+        self._frames.put(key, frame)
+        return frame
+
+
+def _native_frame(binary: Binary, mapping: Mapping, address: int) -> Frame:
+    offset = _file_offset(mapping, address)
+    elf_address = binary.address(offset)
+    if elf_address is None:
+        return _unnamed(mapping.file, offset)
+    name = binary.name(elf_address)
+    if not name:
+        return _unnamed(mapping.file, elf_address)
+    return Frame(printable(name), "native", mapping.file.label)
+
+
+def _unnamed(file: MappedFile, offset: int) -> Frame:
+    """A frame without a symbol: the address in the file as addr2line takes it (its offset if that is not known)."""
+    label = file.label
+    if not label:
+        return UNKNOWN
+    return Frame(f"[{label.strip('[]')}+{offset:#x}]", "unknown", label)
+
+
+def _file_offset(mapping: Mapping, address: int) -> int:
+    return address - mapping.start + mapping.offset
+
+
+def _lookup_addresses(pointers: Sequence[int]) -> list[int]:
+    """Where to look: callers by the byte before their return address, which may be another function's first."""
+    return [*pointers[:1], *[pointer - 1 for pointer in pointers[1:]]]

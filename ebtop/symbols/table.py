@@ -1,0 +1,109 @@
+"""A sorted table of functions that takes 12 bytes a symbol plus the packed names."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from ebtop.symbols.packed import PackedStrings
+
+SPAN = 1 << 32
+"""Symbols of one table lie within 4 GiB of its base, so that 4 bytes hold an address."""
+_NESTED_MAX = 16
+"""How many symbols back a function that encloses others (assembly with inner labels) is looked for."""
+
+
+class SymbolTable:
+    """Functions by address. Immutable; made by `TableBuilder`."""
+
+    __slots__ = ("_base", "_names", "_sizes", "_starts", "_strings")
+
+    def __init__(
+        self, base: int, starts: array[int], sizes: array[int], names: array[int], strings: PackedStrings
+    ) -> None:
+        self._base = base
+        self._starts = starts
+        self._sizes = sizes
+        self._names = names
+        self._strings = strings
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory taken."""
+        arrays = (self._starts, self._sizes, self._names)
+        return sum(len(a) * a.itemsize for a in arrays) + self._strings.nbytes
+
+    def name(self, address: int) -> bytes | None:
+        """The function that covers an address, by its most readable alias; None when there is none."""
+        at = address - self._base
+        starts = self._starts
+        index = bisect_right(starts, at) - 1
+        for i in range(index, max(index - _NESTED_MAX, -1), -1):
+            if at - starts[i] < self._sizes[i]:
+                return self._best_name(starts[i], at)
+        return None
+
+    def next_start(self, address: int) -> int | None:
+        """Address of the first function that begins after an address."""
+        index = bisect_right(self._starts, address - self._base)
+        return self._base + self._starts[index] if index < len(self._starts) else None
+
+    def _best_name(self, start: int, at: int) -> bytes:
+        first = bisect_left(self._starts, start)
+        last = bisect_right(self._starts, start)
+        aliases = [i for i in range(first, last) if at - start < self._sizes[i]]
+        return best_alias([self._strings.string(self._names[i]) for i in aliases])
+
+
+class TableBuilder:
+    """Collects functions in any order and sorts them in slices, so that the peak is near the result."""
+
+    def __init__(self, base: int, strings: PackedStrings) -> None:
+        self._base = base
+        self._strings = strings
+        self._sizes = array("I")
+        self._names = array("I")
+        self._slices: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
+
+    def add(self, address: int, size: int, name_offset: int) -> None:
+        """Take one function; size 0 = up to the next one. What lies outside the table's span is left out."""
+        at = address - self._base
+        if 0 <= at < SPAN and 0 <= name_offset < SPAN:
+            self._slices[at >> 20].append(at << 32 | len(self._sizes))
+            self._sizes.append(min(size, SPAN - 1))
+            self._names.append(name_offset)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def build(self, region_end: Callable[[int], int] | None = None) -> SymbolTable:
+        """Sort. `region_end(address)` bounds functions of unknown size, which are never found without it."""
+        starts, sizes, names = array("I"), array("I"), array("I")
+        for key in sorted(self._slices):
+            for packed in sorted(self._slices.pop(key)):
+                index = packed & 0xFFFFFFFF
+                starts.append(packed >> 32)
+                sizes.append(self._sizes[index])
+                names.append(self._names[index])
+        if region_end is not None:
+            self._close_open_functions(starts, sizes, region_end)
+        return SymbolTable(self._base, starts, sizes, names, self._strings)
+
+    def _close_open_functions(self, starts: array[int], sizes: array[int], region_end: Callable[[int], int]) -> None:
+        following = SPAN - 1
+        for i in range(len(starts) - 1, -1, -1):
+            if i + 1 < len(starts) and starts[i + 1] != starts[i]:
+                following = starts[i + 1]
+            if not sizes[i]:
+                end = min(following, region_end(self._base + starts[i]) - self._base)
+                sizes[i] = max(end - starts[i], 0)
+
+
+def best_alias(names: Iterable[bytes]) -> bytes:
+    """Of several names of one address the one people know: fewest leading underscores, then the shortest."""
+    return min(names, key=lambda name: (len(name) - len(name.lstrip(b"_")), len(name), name))
