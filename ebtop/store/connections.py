@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from ebtop.store.rates import IntervalRate
@@ -13,7 +13,9 @@ from ebtop.store.rows import TcpRow
 
 # The kernel reuses the address of a struct sock, so the key alone does not tell connections apart.
 Identity = tuple[int, str, int, str, int, int]
-_identity = attrgetter("key", "saddr", "sport", "daddr", "dport", "netns")
+_identity = itemgetter(
+    *[TcpRecord._fields.index(field) for field in ("key", "saddr", "sport", "daddr", "dport", "netns")]
+)
 
 # A connection opened a moment before a scan must not show a rate extrapolated from that moment.
 _MIN_INTERVAL_S = 0.1
@@ -98,8 +100,12 @@ class ConnectionTable:
                     continue
                 now[identity] = _row(record, None, record.state, 0.0, 0.0, True)
                 continue
-            tx = max(0, record.tx_bytes - prior.tx_bytes)
-            rx = max(0, record.rx_bytes - prior.rx_bytes)
+            tx = record.tx_bytes - prior.tx_bytes
+            rx = record.rx_bytes - prior.rx_bytes
+            if tx <= 0 and rx <= 0:
+                now[identity] = _row(record, prior, record.state, 0.0, 0.0, True)
+                continue
+            tx, rx = max(0, tx), max(0, rx)
             tx_total += tx
             rx_total += rx
             seconds = self._seconds_since_counted(identity, record.netns, scan.time_ns)
