@@ -117,7 +117,7 @@ find_python() {
 }
 
 has_bcc() {
-    for package in /usr/lib/python3/dist-packages/bcc /usr/lib*/python3*/site-packages/bcc; do
+    for package in /usr/lib/python3/dist-packages/bcc /usr/lib/python3.*/site-packages/bcc; do
         [ -d "$package" ] && return
     done
     return 1
