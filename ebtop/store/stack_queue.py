@@ -26,13 +26,15 @@ class StackQueue:
 
     def add(self, stacks: list[StackRecord], sampled_s: float) -> None:
         """Take in one drain."""
-        if self._waiting and stacks:
-            self._merge_waiting()
-        if self._merged or len(stacks) > self._max_stacks:
-            self._merge(stacks)
-        else:
-            self._waiting = stacks
         self._sampled_s += sampled_s
+        if not stacks:
+            return
+        if not self._waiting and not self._merged and len(stacks) <= self._max_stacks:
+            self._waiting = stacks
+            return
+        self._merge(self._waiting)
+        self._merge(stacks)
+        self._waiting = []
 
     def take(self) -> tuple[tuple[StackRecord, ...], float]:
         """What came in since the last time, and the seconds of sampling it covers."""
@@ -42,10 +44,6 @@ class StackQueue:
         self._merged = {}
         self._sampled_s = 0.0
         return stacks, sampled_s
-
-    def _merge_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._merge(waiting)
 
     def _merge(self, stacks: list[StackRecord]) -> None:
         for stack in stacks:

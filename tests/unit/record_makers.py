@@ -113,7 +113,9 @@ def retransmit(time: float, segments: int = 1, kind: str = "rto", **fields: Any)
     return base._replace(**fields)
 
 
-def connect(time: float, result: str = "ok", latency_ms: float = 150.0, key: int = 0xA0, **fields: Any) -> ConnectRecord:
+def connect(
+    time: float, result: str = "ok", latency_ms: float = 150.0, key: int = 0xA0, **fields: Any
+) -> ConnectRecord:
     base = ConnectRecord(
         at(time),
         300,
