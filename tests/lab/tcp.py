@@ -89,8 +89,9 @@ def tcp_storm(
 ) -> TcpStorm:
     """`count` connections over loopback by `clients` processes; `per_second` 0 = at full speed.
 
-    The families and endings are mixed evenly; `enter` is as for Workload. Raises RuntimeError when the two ends do not agree on which
-    connections there were, or the kernel used a pair of ports twice: then there is no truth to compare with.
+    The families and endings are mixed evenly; `enter` is as for Workload. Raises RuntimeError when the two ends
+    do not agree on which connections there were, or the kernel used a pair of ports twice: then there is no truth
+    to compare with.
     """
     options = ["-n", str(count), "-c", str(clients), "-k", server, "-s", str(workers), "-r", str(per_second)]
     options += ["-f", "".join("46m"[FAMILIES.index(f)] for f in families)]
