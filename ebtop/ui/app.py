@@ -1,0 +1,70 @@
+"""The way into the TUI and out of it: whatever happens in between, the probes are unloaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ebtop.errors import EbtopError
+from ebtop.store.source import Source, UnloadProof
+from ebtop.units import duration, plural
+
+if TYPE_CHECKING:
+    from ebtop.ui.live import SnapshotStore
+
+
+def run(
+    source: Source,
+    store: SnapshotStore,
+    *,
+    filter_text: str = "",
+    ascii_only: bool = False,
+    mouse: bool = True,
+    theme: str = "",
+) -> int:
+    """Run the TUI until it is left; returns the exit code.
+
+    Raises EbtopError, before anything is loaded, where the terminal can not show it or the theme is bad.
+    """
+    _check_terminal()
+    # Probes load while Textual is imported: most of both is spent outside of Python's lock.
+    source.start(store.ingest)
+    try:
+        return _show(source, store, filter_text, ascii_only, mouse, theme)
+    finally:
+        _tell(source.close())
+
+
+def _show(source: Source, store: SnapshotStore, filter_text: str, ascii_only: bool, mouse: bool, theme: str) -> int:
+    from ebtop.ui.glyphs import terminal_is_ascii
+    from ebtop.ui.live import LiveApp
+    from ebtop.ui.themes import load
+
+    app = LiveApp(source, store, load(theme), filter_text=filter_text, ascii_only=ascii_only or terminal_is_ascii())
+    app.run(mouse=mouse)
+    return app.return_code or 0
+
+
+def _check_terminal() -> None:
+    fix = "use `ebtop trace` for plain lines"
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise EbtopError("cannot show the screen", "standard input or output is not a terminal", fix)
+    if os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        raise EbtopError(
+            "cannot show the screen", f"this terminal (TERM={os.environ.get('TERM', '')}) cannot place text", fix
+        )
+
+
+def _tell(proofs: tuple[UnloadProof, ...]) -> None:
+    """One line on stderr: what was unloaded and what is left."""
+    if not proofs:
+        return
+    programs, maps = sum(p.programs for p in proofs), sum(p.maps for p in proofs)
+    remaining = [name for proof in proofs for name in proof.remaining_ids]
+    left = f"{len(remaining)} left" + (f": {', '.join(remaining)}" if remaining else "")
+    print(
+        f"ebtop: unloaded {plural(programs, 'program')} and {plural(maps, 'map')} "
+        f"in {duration(sum(p.seconds for p in proofs))}, {left}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,185 @@
+"""The lines that frame the panes: header, pane bar, status and key hints."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+from textual import events
+from textual.message import Message
+
+from ebtop.ui.moment import Moment
+from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
+from ebtop.units import count, duration, mebibytes, percent, wall_clock
+
+
+class Bar(StripWidget):
+    DEFAULT_CSS = "Bar { height: 1; }"
+
+
+class Header(Bar):
+    """Which node this is, how busy it is, and whether the view moves."""
+
+    def __init__(self, filter_text: str) -> None:
+        super().__init__(id="header")
+        self._filter = filter_text
+        self._moment: Moment | None = None
+        self._paused_s: float | None = None
+        node = os.uname()
+        self._host, self._kernel = node.nodename, node.release
+        self._machine = platform.machine()
+
+    def show(self, moment: Moment | None, paused_s: float | None) -> None:
+        """`paused_s`: seconds since the view was frozen, None while it is live."""
+        self._moment, self._paused_s = moment, paused_s
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        cpus = self._moment.health.cpus if self._moment else os.cpu_count() or 1
+        load = os.getloadavg()
+        busy = "bad" if load[0] > 2 * cpus else "warn" if load[0] > cpus else "text"
+        left: list[Run] = [
+            (" ebtop ", "badge"),
+            (f"  {self._host}", "strong"),
+            (f"   {self._kernel}", "text"),
+            (f" {self._machine}", "dim"),
+            (f"   {cpus}", "text"),
+            (" cpus   load ", "dim"),
+            (f"{load[0]:.2f}", busy),
+            (f" {load[1]:.2f} {load[2]:.2f}", "dim"),
+            ("   filter ", "dim"),
+            (self._filter or "none", "accent" if self._filter else "faint"),
+        ]
+        right: list[Run] = []
+        if self._paused_s is not None:
+            right.append((f" PAUSED {duration(self._paused_s)} ", "badge"))
+        elif self._moment:
+            right.append(("● LIVE", "good"))
+        else:
+            right.append(("○ starting", "dim"))
+        if self._moment:
+            right.append((f"  {wall_clock(self._moment.snapshot.time_ns)} ", "dim"))
+        return [spread(left, right, width, "bar")]
+
+
+class PaneBar(Bar):
+    """The panes by number, where only one of them fits on the screen."""
+
+    class Chosen(Message):
+        """A pane was clicked."""
+
+        def __init__(self, probe: str) -> None:
+            super().__init__()
+            self.probe = probe
+
+    def __init__(self, panes: Sequence[tuple[str, str]]) -> None:
+        """`panes`: probe and short title of each, in order."""
+        super().__init__(id="pane-bar")
+        self._panes = panes
+        self._current = panes[0][0]
+
+    def show(self, current: str) -> None:
+        self._current = current
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        runs = [(text, "badge" if probe == self._current else "text") for probe, text in self._labels()]
+        return [Line(tuple(runs), "title")]
+
+    def on_click(self, event: events.Click) -> None:
+        x = 0
+        for probe, text in self._labels():
+            if x <= event.x < x + len(text):
+                self.post_message(self.Chosen(probe))
+            x += len(text)
+
+    def _labels(self) -> list[tuple[str, str]]:
+        return [(probe, f" {number} {title} ") for number, (probe, title) in enumerate(self._panes, 1)]
+
+
+class Status(Bar):
+    """What ebtop costs this node and what it missed."""
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._moment: Moment | None = None
+
+    def show(self, moment: Moment) -> None:
+        self._moment = moment
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if self._moment is None:
+            return [Line(((" starting …", "dim"),), "bar")]
+        groups = self._groups(self._moment)
+        while sum(width_of(group) + 3 for group in groups) > width and len(groups) > 2:
+            groups.pop()
+        runs: list[Run] = []
+        for group in groups:
+            runs += [(" │ ", "faint")] if runs else [(" ", "dim")]
+            runs += group
+        lost = sum(probe.lost_total for probe in self._moment.health.probes)
+        return [Line(tuple(runs), "warn" if lost else "bar")]
+
+    def _groups(self, moment: Moment) -> list[list[Run]]:
+        """What is shown, most important first; the last go where the line is too short."""
+        health = moment.health
+        lost = sum(probe.lost_total for probe in health.probes)
+        named = [probe for probe in health.probes if not probe.name.startswith("(")]
+        on = sum(probe.state == "on" for probe in named)
+        ring = max((probe.ring_fill for probe in health.probes), default=0.0)
+        loss: list[Run] = [("lost ", "dim"), (count(lost), "bad" if lost else "good")]
+        if lost:
+            loss.append((" events: counts marked ≥ are floors", "text"))
+        return [
+            self._overhead(moment),
+            loss,
+            [("probes ", "dim"), (f"{on}/{len(named)}", "good" if on == len(named) else "warn")],
+            [("maps ", "dim"), (mebibytes(sum(probe.map_bytes for probe in health.probes)), "text")],
+            [("ring ", "dim"), (f"{100 * ring:.0f} % full", "warn" if ring > 0.5 else "text")],
+            [("rss ", "dim"), (mebibytes(health.rss_bytes), "text")],
+        ]
+
+    def _overhead(self, moment: Moment) -> list[Run]:
+        cost = moment.cost
+        if cost is None:
+            return [("overhead ", "dim"), ("…", "text")]
+        if cost.bpf is None:
+            return [
+                ("overhead ", "dim"),
+                (f"≥{percent(cost.total)}", "strong"),
+                (" of the node = ", "dim"),
+                ("bpf unknown", "warn"),
+                (f" + ebtop {percent(cost.own)}", "text"),
+            ]
+        style = "strong" if cost.total < 5 else "bad"
+        return [
+            ("overhead ", "dim"),
+            (percent(cost.total), style),
+            (" of the node = ", "dim"),
+            (f"bpf {percent(cost.bpf)} + ebtop {percent(cost.own)}", "text"),
+        ]
+
+
+class Hints(Bar):
+    """The most useful keys, or for some seconds what just happened."""
+
+    def __init__(self) -> None:
+        super().__init__(id="hints")
+        self._keys: Sequence[tuple[str, str]] = ()
+        self._message: Run | None = None
+
+    def show(self, keys: Sequence[tuple[str, str]], message: Run | None) -> None:
+        """`keys`: key and what it does; `message` replaces them."""
+        self._keys, self._message = keys, message
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if self._message:
+            text, style = self._message
+            return [Line(((f" {text}", style),), "bar")]
+        runs: list[Run] = [(" ", "dim")]
+        for key, title in self._keys:
+            runs += [(key, "accent"), (f" {title}   ", "dim")]
+        return [Line(tuple(runs), "app")]

@@ -1,0 +1,81 @@
+"""Names to terminal styles, looked up once per theme and never per line."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from rich.style import Style
+
+from ebtop.ui.themes import Theme
+
+_BOLD = frozenset({"strong", "accent", "bad"})
+_GROUNDS = {
+    "base": "surface",
+    "app": "background",
+    "head": "surface",
+    "bar": "bar",
+    "title": "title",
+    "title-focus": "title-focus",
+    "cursor": "cursor",
+    "warn": "warn",
+}
+
+
+class Palette:
+    """The styles of one theme.
+
+    A style has a name (`text`, `dim`, `good`, ...) and a ground (`base`, `cursor`, `bar`, ...). Frames of
+    the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `cursor` for the chosen
+    one. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see cursor,
+    focus and warnings by.
+    """
+
+    def __init__(self, theme: Theme, mono: bool = False) -> None:
+        self.theme = theme
+        self.mono = mono
+        self._cache: dict[tuple[str, str], Style] = {}
+        self._frame_names: dict[tuple[str, str], str] = {}
+
+    def style(self, name: str, ground: str) -> Style:
+        style = self._cache.get((name, ground))
+        if style is None:
+            style = self._cache[name, ground] = self._mono(name, ground) if self.mono else self._colored(name, ground)
+        return style
+
+    def frame(self, kind: str, name: str) -> str:
+        """The style name of a frame: the same name has the same colour in every run."""
+        found = self._frame_names.get((kind, name))
+        if found is None:
+            if len(self._frame_names) > 20_000:
+                self._frame_names.clear()
+            kind_known = kind if kind in self.theme.frames else "unknown"
+            number = crc32(name.encode("utf-8", "replace")) % len(self.theme.frames[kind_known])
+            found = self._frame_names[kind, name] = f"{kind_known}:{number}"
+        return found
+
+    def _colored(self, name: str, ground: str) -> Style:
+        theme = self.theme
+        background = theme.colors[_GROUNDS[ground]]
+        kind, _, number = name.removeprefix("self:").partition(":")
+        if number:
+            color = theme.frames[kind][int(number)]
+            return (
+                Style(color=color, bgcolor=background)
+                if name.startswith("self:")
+                else Style(color=theme.ink, bgcolor=color, bold=kind == "cut")
+            )
+        if name == "chosen":
+            return Style(color=theme.colors["surface"], bgcolor=theme.colors["strong"], bold=True)
+        if name == "badge":
+            return Style(color=theme.colors["on-accent"], bgcolor=theme.colors["accent"], bold=True)
+        if ground == "warn":
+            return Style(color=theme.colors["on-accent"], bgcolor=background, bold=name in _BOLD)
+        return Style(color=theme.colors[name], bgcolor=background, bold=name in _BOLD)
+
+    def _mono(self, name: str, ground: str) -> Style:
+        return Style(
+            bold=name in _BOLD or ground == "head",
+            reverse=ground in ("cursor", "warn") or name in ("chosen", "badge"),
+            underline=ground == "title-focus",
+            dim=name == "faint",
+        )

@@ -1,0 +1,142 @@
+"""What all panes have in common: a title, a banner for what went wrong, a body, and words instead of emptiness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from ebtop.store.source import ProbeHealth, UnloadProof
+from ebtop.ui.moment import Moment
+from ebtop.ui.notice import Notice, Paragraph
+from ebtop.ui.strips import StripWidget
+from ebtop.ui.title import Figure, TitleLine
+from ebtop.units import count, duration, percent, plural
+
+
+class Pane(Vertical):
+    """One probe's view. `take` is called every second, `draw` only when it can be seen."""
+
+    probe = ""
+    number = 0
+    heading = ""
+    words = ""
+    """For the help: what is shown and how to read it."""
+    nothing_yet = ""
+    """Ends the sentence "No ... in 12 s"."""
+
+    def __init__(self, body: StripWidget) -> None:
+        super().__init__(id=self.probe)
+        self.body = body
+        body.add_class("body")
+        self.title_line = TitleLine(self.number, self.heading)
+        self.notice = Notice()
+        self.proof: UnloadProof | None = None
+        self.moment: Moment | None = None
+        self._live_since: float | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self.title_line
+        yield self.notice
+        yield from self.content()
+
+    def content(self) -> ComposeResult:
+        """The widgets below the title."""
+        yield self.body
+
+    def take(self, moment: Moment, frozen: bool) -> None:
+        """A new tick; `frozen` while the view is paused."""
+        self.moment = moment
+        probe = moment.probe(self.probe)
+        if probe is None or probe.state != "on":
+            self._live_since = None
+        elif self._live_since is None:
+            self._live_since = moment.elapsed_s
+
+    def draw(self) -> None:
+        """Show the latest tick."""
+        if self.moment is None:
+            return
+        probe = self.moment.probe(self.probe)
+        self.title_line.show(self.leading(self.moment), self._trust(self.moment, probe))
+        self.notice.show(self._state(self.moment, probe), whole=self.empty(self.moment))
+        self.draw_body(self.moment)
+
+    def draw_body(self, moment: Moment) -> None:
+        raise NotImplementedError
+
+    def empty(self, moment: Moment) -> bool:
+        """Whether there is nothing to show but words."""
+        raise NotImplementedError
+
+    def leading(self, moment: Moment) -> list[Figure]:
+        """The figures next to the name: rates."""
+        raise NotImplementedError
+
+    def completeness(self, moment: Moment, probe: ProbeHealth) -> list[Figure]:
+        """How whole the data is, apart from lost events."""
+        return []
+
+    def lost(self, moment: Moment) -> int:
+        probe = moment.probe(self.probe)
+        return probe.lost_total if probe else 0
+
+    def floor(self, moment: Moment) -> str:
+        """What stands before a count: nothing, or that it is a floor."""
+        return "≥" if self.lost(moment) else ""
+
+    def _trust(self, moment: Moment, probe: ProbeHealth | None) -> list[Figure]:
+        if probe is None or probe.state != "on":
+            return [
+                Figure(probe.state if probe else "not chosen", "bad" if probe and probe.state == "failed" else "dim")
+            ]
+        lost = probe.lost_total
+        figures = self.completeness(moment, probe)
+        if probe.notes:
+            figures.append(Figure(f"{plural(len(probe.notes), 'note')}: ?", "info", 4))
+        figures.append(Figure(f"{count(lost)} lost", "bad" if lost else "dim", 0 if lost else 2))
+        cost = moment.cost.probes.get(self.probe) if moment.cost else None
+        figures.append(Figure("bpf ?" if cost is None else f"bpf {percent(cost)}", "dim", 3))
+        return figures
+
+    def _state(self, moment: Moment, probe: ProbeHealth | None) -> Sequence[Paragraph]:
+        if probe is None:
+            return [
+                Paragraph(f"The {self.probe} probe was not asked for.", "dim"),
+                Paragraph("--probes chooses them.", "faint"),
+            ]
+        if probe.state == "failed":
+            fix = [Paragraph(f"What to do: {probe.fix}", "text")] if probe.fix else []
+            return [
+                Paragraph(f"The {self.probe} probe could not be loaded.", "bad"),
+                Paragraph(probe.error, "text"),
+                *fix,
+                Paragraph("The other probes run without it. u tries again, L shows the log.", "dim"),
+            ]
+        if probe.state == "off":
+            told = proof_text(self.proof) if self.proof else f"{self.probe} is unloaded."
+            return [
+                Paragraph(told, "warn" if self.proof and self.proof.remaining_ids else "good"),
+                Paragraph("u loads it again.", "dim"),
+            ]
+        if probe.state == "loading":
+            return [Paragraph(f"Loading the {self.probe} probe …", "dim")]
+        if self.empty(moment):
+            seconds = duration(moment.elapsed_s - (self._live_since or 0.0))
+            return [
+                Paragraph(f"No {self.nothing_yet} in {seconds}.", "dim"),
+                Paragraph("The probe is loaded and watching.", "faint"),
+            ]
+        return []
+
+
+def proof_text(proof: UnloadProof) -> str:
+    """One line: what was unloaded, how long it took, what is left."""
+    text = (
+        f"{proof.probe} unloaded in {duration(proof.seconds)}: "
+        f"{plural(proof.programs, 'program')}, {plural(proof.maps, 'map')}, {len(proof.remaining_ids)} left"
+    )
+    if proof.remaining_ids:
+        text += f" ({', '.join(proof.remaining_ids)})"
+    return f"{text}; kept: {proof.kept}" if proof.kept else text

@@ -1,0 +1,196 @@
+"""StripWidget: the base of everything that changes every second.
+
+A subclass describes each visible line as a `Line` of styled runs. Lines equal to what is on screen are
+neither built nor sent again, and finished strips bypass Textual's styles cache, so borders and padding
+belong to a container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, cast
+
+from rich.cells import cell_len, set_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.filter import ANSIToTruecolor, LineFilter
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ebtop.ui.glyphs import to_ascii
+from ebtop.ui.palette import Palette
+
+Run = tuple[str, str]
+"""Text and the name of its style."""
+
+
+class Line(NamedTuple):
+    """One screen line; it is filled up with blanks of its ground, or cut, to the width of the widget."""
+
+    runs: tuple[Run, ...] = ()
+    ground: str = "base"
+
+
+class DrawingApp(Protocol):
+    """What a StripWidget needs of its app."""
+
+    palette: Palette
+    ascii_only: bool
+
+
+class LeanStrip(Strip):
+    """A Strip that sends only what differs from the segment before, with one reset at the end."""
+
+    __slots__ = ()
+
+    def render(self, console: Console) -> str:
+        if self._render_cache is None:
+            system = console._color_system or ColorSystem.TRUECOLOR
+            out: list[str] = []
+            last: Style | None = None
+            for text, style, _ in self._segments:
+                if style is not None and style is not last:
+                    out.append(f"\x1b[0;{codes}m" if (codes := style._make_ansi_codes(system)) else "\x1b[0m")
+                last = style
+                out.append(text)
+            out.append("\x1b[0m")
+            self._render_cache = "".join(out)
+        return self._render_cache
+
+
+class StripWidget(Widget):
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "StripWidget { width: 1fr; height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] = []
+        self._strips: list[Strip] = []
+        self.lines_drawn = 0
+        """Lines built since the start; tests and benchmarks read it."""
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        """Every visible line, at most `height`."""
+        raise NotImplementedError
+
+    @property
+    def palette(self) -> Palette:
+        return cast("DrawingApp", self.app).palette
+
+    @property
+    def shown(self) -> bool:
+        """Whether drawing now would reach the screen."""
+        return self.is_mounted and bool(self.size.area) and self.display and self.screen.is_current
+
+    def redraw(self) -> None:
+        """Describe the lines anew and send those that changed; does nothing while hidden."""
+        if self.shown:
+            self._put()
+        else:
+            self._lines = []
+
+    def text_lines(self) -> list[str]:
+        """What is on screen, for tests."""
+        return [strip.text for strip in self._strips]
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._lines = []
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lines = []
+        self.redraw()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [f for f in super().get_line_filters() if not isinstance(f, ANSIToTruecolor)]
+
+    def render_line(self, y: int) -> Strip:
+        return self._strips[y]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        if not self._lines:
+            self._put()
+        strips = self._strips[crop.y : crop.bottom]
+        strips += [self._strip(Line())] * (crop.height - len(strips))
+        if crop.x or crop.width != self.size.width:
+            strips = [strip.crop(crop.x, crop.right) for strip in strips]
+        for line_filter in self.get_line_filters():
+            strips = [strip.apply_filter(line_filter, self.background_colors[1]) for strip in strips]
+        return strips
+
+    def _put(self) -> None:
+        width, height = self.size
+        new = list(self.lines(width, height))[:height]
+        new += [Line()] * (height - len(new))
+        if len(self._lines) != height or len(self._strips) != height:
+            self._lines, self._strips = new, [self._strip(line) for line in new]
+            self.lines_drawn += height
+            self.refresh()
+            return
+        changed = [y for y in range(height) if new[y] != self._lines[y]]
+        for y in changed:
+            self._lines[y], self._strips[y] = new[y], self._strip(new[y])
+        self.lines_drawn += len(changed)
+        if changed:
+            self.refresh(*[Region(0, y, width, rows) for y, rows in _adjacent(changed)])
+
+    def _strip(self, line: Line) -> Strip:
+        width, ascii_only = self.size.width, cast("DrawingApp", self.app).ascii_only
+        style, ground = self.palette.style, line.ground
+        segments: list[Segment] = []
+        used = 0
+        for text, name in line.runs:
+            cells = len(text) if text.isascii() else cell_len(text)
+            if used + cells > width:
+                text, cells = set_cell_size(text, width - used), width - used
+            if cells:
+                segments.append(Segment(to_ascii(text) if ascii_only else text, style(name, ground)))
+                used += cells
+        if used < width:
+            segments.append(Segment(" " * (width - used), style("text", ground)))
+        return LeanStrip(segments, width)
+
+
+def width_of(runs: Sequence[Run]) -> int:
+    """Terminal cells that runs take."""
+    return sum(cell_len(text) for text, _ in runs)
+
+
+def spread(left: Sequence[Run], right: Sequence[Run], width: int, ground: str) -> Line:
+    """A line with one part at each end; the left one is cut where they would meet."""
+    room = width - width_of(right)
+    kept: list[Run] = []
+    for text, name in left:
+        cells = cell_len(text)
+        kept.append((fit(text, room) if cells > room else text, name))
+        room = max(0, room - cells)
+    return Line((*kept, (" " * room, "text"), *right), ground)
+
+
+def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
+    """Text in exactly `width` cells: padded on one side, or shortened at its end or in its middle with an ellipsis."""
+    if width <= 0:
+        return ""
+    cells = len(text) if text.isascii() else cell_len(text)
+    if cells <= width:
+        pad = " " * (width - cells)
+        return pad + text if right else text + pad
+    if middle and width > 8 and text.isascii():
+        tail = min(width // 2, 8)
+        return f"{text[: width - tail - 1]}…{text[-tail:]}"
+    return set_cell_size(text, width - 1) + "…"
+
+
+def _adjacent(ys: list[int]) -> list[tuple[int, int]]:
+    """Line numbers as (first, how many): [3, 4, 5, 9] -> [(3, 3), (9, 1)]."""
+    spans: list[tuple[int, int]] = []
+    for y in ys:
+        if spans and sum(spans[-1]) == y:
+            spans[-1] = (spans[-1][0], spans[-1][1] + 1)
+        else:
+            spans.append((y, 1))
+    return spans
