@@ -72,10 +72,9 @@ class Workload:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
-    def finish(self) -> Any:
-        """Ask it to end (SIGTERM) and return the last line it prints: its truth."""
-        self._process.send_signal(signal.SIGTERM)
-        return self.read()
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """End it and everything it started. Safe to call twice."""
