@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import datetime, timezone
 
 from ebtop.kernel.compile_child import BCC_LOCATIONS
@@ -11,6 +12,7 @@ from ebtop.kernel.doctor.node import Node
 
 _HOST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, fixed since Linux 3.8
 _MIN_COLUMNS, _MIN_LINES = 80, 24
+_ARTIFACTS_BYTES = 1 << 20
 _PLAUSIBLE_YEARS = range(2024, 2100)
 
 
@@ -36,9 +38,13 @@ def cache(node: Node) -> Check:
     existing = node.cache
     while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
-    if os.access(existing, os.W_OK | os.X_OK):
-        return Check("cache", "ok", str(node.cache), need)
-    return Check("cache", "warn", f"{existing} can't be written to", need, "export XDG_CACHE_HOME=/tmp/cache")
+    # A directory that others can write to would let them choose what root loads.
+    fix = f"export XDG_CACHE_HOME={'/run' if node.uid == 0 else f'/run/user/{node.uid}'}"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Check("cache", "warn", f"{existing} can't be written to", need, fix)
+    if shutil.disk_usage(existing).free < _ARTIFACTS_BYTES:
+        return Check("cache", "warn", f"{existing} is on a full disk", need, fix)
+    return Check("cache", "ok", str(node.cache), need)
 
 
 def terminal(node: Node) -> Check:
