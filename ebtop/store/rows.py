@@ -11,6 +11,7 @@ class ExecRow(NamedTuple):
     """One process that exec'd (newest exec wins), or a failed exec."""
 
     time_ns: int
+    """Of the process's first exec that was seen; of the last attempt for a failed one."""
     pid: int
     ppid: int
     uid: int | None
@@ -20,9 +21,10 @@ class ExecRow(NamedTuple):
     """argv joined for people; filename where argv is not known. Ends in "…+N B" when N bytes were cut."""
     ret: int
     status: str
-    """"run" while alive, "0", "1".. for an exit code, "SIGKILL".. for a signal, "ENOENT".. for a failed exec."""
+    """"run" while alive, "0", "1".. for an exit code, "SIGKILL".. for a signal, "ENOENT".. for a failed exec,
+    "?" for a process that is gone but whose exit was not seen."""
     duration_s: float | None
-    """Lifetime when it ended; age while it runs; None for a failed exec."""
+    """Lifetime since its fork when it ended; age while it runs; None for a failed exec and where not known."""
     failures: int
     """ENOENT attempts of a PATH search that came before this result."""
     cgroup: str | None
@@ -46,7 +48,7 @@ class TcpRow(NamedTuple):
     tx_bytes: int
     rx_bytes: int
     tx_rate: float
-    """Bytes a second between the last two scans."""
+    """Bytes a second between the last two scans, or since its connect or accept where that is later; 0 when ended."""
     rx_rate: float
     duration_s: float | None
     netns: int
@@ -88,7 +90,7 @@ class ConnectRow(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Events in the last full second."""
+    """Events in the last full second that has been drained; bytes and samples over the last scan and drain."""
 
     execs: float
     exits: float
@@ -97,6 +99,7 @@ class Rates(NamedTuple):
     accepts: float
     closes: float
     retransmits: float
+    """Segments."""
     tx_bytes: float
     rx_bytes: float
     samples: float
@@ -109,12 +112,15 @@ class Snapshot(NamedTuple):
     execs: tuple[ExecRow, ...]
     """Newest first."""
     tcp: tuple[TcpRow, ...]
+    """Open ones, then those that ended in the last minute."""
     tcp_netns: tuple[int, ...]
     tcp_netns_missed: int
     retransmits: tuple[RetransmitRow, ...]
+    """Latest first."""
     connects: tuple[ConnectRow, ...]
-    """Pending ones first, then newest first."""
+    """Pending ones first, longest waiting on top; then newest first."""
     histogram: ConnectHistogram
+    """Empty tuples until there is one."""
     stacks: tuple[StackRecord, ...]
     """New since the last snapshot was taken."""
     sampled_s: float

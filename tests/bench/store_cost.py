@@ -9,6 +9,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+from ebtop.export.columns import Columns
+from ebtop.export.ndjson import to_json
 from ebtop.store.records import Batch, ExecRecord, ExitRecord, Frame, Record, StackRecord, TcpRecord, TcpScan
 from ebtop.store.store import Store
 
@@ -120,8 +122,16 @@ def stacks() -> Iterator[str]:
     yield f"  {stalled[-1] * 1e3:.1f} ms when the reader stalls and they are merged"
 
 
+def writers() -> Iterator[str]:
+    records = [exec_record(START + i * 71_429, 1000 + i) for i in range(STORM_PAIRS_PER_SECOND)]
+    columns = Columns(["exec"])
+    for name, write in (("NDJSON", to_json), ("columns", columns.line)):
+        rounds = [timed(lambda: [write(record) for record in records]) for _ in range(5)]  # noqa: B023
+        yield f"{name}: {statistics.median(rounds) / len(records) * 1e6:.2f} us an exec record (median)"
+
+
 def main() -> None:
-    for part in (storm, scans, stacks):
+    for part in (storm, scans, stacks, writers):
         for line in part():
             print(line)
 
