@@ -12,8 +12,8 @@ import struct
 from typing import NamedTuple, Protocol
 
 _SECTIONS_MAX = 4096
-_SEGMENTS_MAX = 1024
-_NOTES_MAX = 65536
+_SEGMENTS_MAX = 256
+_NOTES_MAX = 4096
 _PAGE = os.sysconf("SC_PAGESIZE")
 
 ET_EXEC, ET_DYN = 2, 3

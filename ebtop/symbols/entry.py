@@ -23,6 +23,12 @@ _ENTRIES = frozenset(
         "clone3",
         "__clone3",
         "start_thread",
+        "runtime.goexit",
+        "runtime.goexit.abi0",
+        "runtime.mstart",
+        "runtime.mstart.abi0",
+        "runtime.rt0_go",
+        "runtime.rt0_go.abi0",
     ]
 )
 _ENTRY_PREFIX = "__libc_start_main"

@@ -8,28 +8,30 @@ from ebtop.store.records import Frame
 
 UNKNOWN = Frame("[unknown]", "unknown", "")
 
-_ENTRY_BYTES = 400
-"""A frame, its key and its place in the dictionary, roughly."""
+_ENTRY_BYTES = 350
+"""A frame, its key and its place in the dictionary, without the text, roughly."""
 
 
 class FrameCache:
-    """Keeps the frames used most recently, between `limit` and twice that many.
+    """Keeps the frames used most recently, in at most `limit` bytes (estimated).
 
     Two dictionaries instead of one in order of use: a look-up, which happens for every frame of every
     stack, changes nothing.
     """
 
-    __slots__ = ("_limit", "_old", "_young")
+    __slots__ = ("_half", "_old", "_old_bytes", "_young", "_young_bytes")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._half = limit // 2
         self._young: dict[Hashable, Frame] = {}
+        self._young_bytes = 0
         self._old: dict[Hashable, Frame] = {}
+        self._old_bytes = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory taken, estimated."""
-        return (len(self._young) + len(self._old)) * _ENTRY_BYTES
+        return self._young_bytes + self._old_bytes
 
     def get(self, key: Hashable) -> Frame | None:
         frame = self._young.get(key)
@@ -40,11 +42,13 @@ class FrameCache:
         return frame
 
     def put(self, key: Hashable, frame: Frame) -> None:
-        if len(self._young) >= self._limit:
-            self._old = self._young
-            self._young = {}
+        size = _ENTRY_BYTES + len(frame.name)
+        if self._young_bytes + size > self._half:
+            self._old, self._old_bytes = self._young, self._young_bytes
+            self._young, self._young_bytes = {}, 0
         self._young[key] = frame
+        self._young_bytes += size
 
     def clear(self) -> None:
-        self._young.clear()
-        self._old.clear()
+        self._young, self._young_bytes = {}, 0
+        self._old, self._old_bytes = {}, 0

@@ -65,7 +65,7 @@ class KernelSymbols:
         self._later_offset = 0
         self._read_at: float | None = None
         self._interval = RELOAD_S
-        self._cache = FrameCache(4096)
+        self._cache = FrameCache(1 << 20)
         self.restricted = False
         """The kernel hides its addresses from us: no kernel name is known."""
         self.error = ""

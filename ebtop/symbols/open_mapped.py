@@ -21,20 +21,21 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
     """
     for path, root, exact in _places(processes, process, mapping):
         try:
-            if not exact and not _is_mapped(os.stat(path), mapping):
+            # Looked at first, for opening a device can do things.
+            if not _is_mapped(os.stat(path), mapping, exact):
                 continue
             fd = os.open(path, _FLAGS)
         except (OSError, ValueError):
             continue
-        if exact or _is_mapped(os.fstat(fd), mapping):
+        if _is_mapped(os.fstat(fd), mapping, exact):
             return fd, root
         os.close(fd)
     return None
 
 
-def _is_mapped(status: os.stat_result, mapping: Mapping) -> bool:
+def _is_mapped(status: os.stat_result, mapping: Mapping, exact: bool) -> bool:
     # The device is not compared: btrfs and overlayfs show another one in maps than in stat.
-    return stat.S_ISREG(status.st_mode) and status.st_ino == mapping.file.inode
+    return stat.S_ISREG(status.st_mode) and (exact or status.st_ino == mapping.file.inode)
 
 
 def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterator[tuple[str, str, bool]]:
@@ -43,6 +44,9 @@ def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterato
     path = os.fsdecode(mapping.file.path)
     if process.alive:
         yield f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}", root, True
+    if mapping.file.deleted:
+        return
+    if process.alive:
         yield root + path, root, False
     if process.mount_ns and process.mount_ns == mount_namespace("self"):
         yield path, "", False

@@ -12,13 +12,13 @@ from ebtop.symbols.entry import is_complete
 from ebtop.symbols.frames import UNKNOWN, FrameCache
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.mappings import MappedFile, Mapping
-from ebtop.symbols.perf_map import PerfMaps
+from ebtop.symbols.perf_maps import PerfMaps
 from ebtop.symbols.processes import Process, Processes
 from ebtop.text import printable
 
 _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
-_FRAMES = 6000
+_FRAMES_BYTES = 4 << 20
 
 
 class Symbolizer:
@@ -39,7 +39,7 @@ class Symbolizer:
         self._processes = Processes(clock)
         self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
-        self._frames = FrameCache(_FRAMES)
+        self._frames = FrameCache(_FRAMES_BYTES)
 
     @property
     def memory_bytes(self) -> int:

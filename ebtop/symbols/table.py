@@ -11,6 +11,7 @@ from ebtop.symbols.packed import PackedStrings
 
 SPAN = 1 << 32
 """Symbols of one table lie within 4 GiB of its base, so that 4 bytes hold an address."""
+_ALIASES_MAX = 64
 _NESTED_MAX = 16
 """How many symbols back a function that encloses others (assembly with inner labels) is looked for."""
 
@@ -55,7 +56,7 @@ class SymbolTable:
 
     def _best_name(self, start: int, at: int) -> bytes:
         first = bisect_left(self._starts, start)
-        last = bisect_right(self._starts, start)
+        last = min(bisect_right(self._starts, start), first + _ALIASES_MAX)
         aliases = [i for i in range(first, last) if at - start < self._sizes[i]]
         return best_alias([self._strings.string(self._names[i]) for i in aliases])
 
