@@ -14,6 +14,14 @@ from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
 from ebtop.units import count, duration, mebibytes, percent, wall_clock
 
 
+def fitting(groups: list[tuple[int, list[Run]]], width: int) -> list[list[Run]]:
+    """The groups that fit into `width`, in order; those of the highest rank go first."""
+    kept = list(groups)
+    while len(kept) > 1 and sum(width_of(runs) for _, runs in kept) > width:
+        kept.remove(max(kept, key=lambda group: group[0]))
+    return [runs for _, runs in kept]
+
+
 class Bar(StripWidget):
     DEFAULT_CSS = "Bar { height: 1; }"
 
@@ -39,17 +47,15 @@ class Header(Bar):
         cpus = self._moment.health.cpus if self._moment else os.cpu_count() or 1
         load = os.getloadavg()
         busy = "bad" if load[0] > 2 * cpus else "warn" if load[0] > cpus else "text"
-        left: list[Run] = [
-            (" ebtop ", "badge"),
-            (f"  {self._host}", "strong"),
-            (f"   {self._kernel}", "text"),
-            (f" {self._machine}", "dim"),
-            (f"   {cpus}", "text"),
-            (" cpus   load ", "dim"),
-            (f"{load[0]:.2f}", busy),
-            (f" {load[1]:.2f} {load[2]:.2f}", "dim"),
-            ("   filter ", "dim"),
-            (self._filter or "none", "accent" if self._filter else "faint"),
+        filtered: list[Run] = [("   filter ", "dim"), (self._filter or "none", "accent" if self._filter else "faint")]
+        groups: list[tuple[int, list[Run]]] = [
+            (0, [(" ebtop ", "badge"), (f"  {self._host}", "strong")]),
+            (4, [(f"   {self._kernel}", "text")]),
+            (5, [(f" {self._machine}", "dim")]),
+            (2, [(f"   {cpus}", "text"), (" cpus", "dim")]),
+            (1, [("   load ", "dim"), (f"{load[0]:.2f}", busy)]),
+            (3, [(f" {load[1]:.2f} {load[2]:.2f}", "dim")]),
+            (1 if self._filter else 6, filtered),
         ]
         right: list[Run] = []
         if self._paused_s is not None:
@@ -60,6 +66,7 @@ class Header(Bar):
             right.append(("○ starting", "dim"))
         if self._moment:
             right.append((f"  {wall_clock(self._moment.snapshot.time_ns)} ", "dim"))
+        left = [run for group in fitting(groups, width - width_of(right)) for run in group]
         return [spread(left, right, width, "bar")]
 
 
@@ -85,7 +92,7 @@ class PaneBar(Bar):
 
     def lines(self, width: int, height: int) -> list[Line]:
         runs = [(text, "badge" if probe == self._current else "text") for probe, text in self._labels()]
-        return [Line(tuple(runs), "title")]
+        return [Line(tuple(runs), "app")]
 
     def on_click(self, event: events.Click) -> None:
         x = 0
@@ -112,13 +119,10 @@ class Status(Bar):
     def lines(self, width: int, height: int) -> list[Line]:
         if self._moment is None:
             return [Line(((" starting …", "dim"),), "bar")]
-        groups = self._groups(self._moment)
-        while sum(width_of(group) + 3 for group in groups) > width and len(groups) > 2:
-            groups.pop()
-        runs: list[Run] = []
-        for group in groups:
-            runs += [(" │ ", "faint")] if runs else [(" ", "dim")]
-            runs += group
+        separated: list[tuple[int, list[Run]]] = []
+        for rank, group in enumerate(self._groups(self._moment)):
+            separated.append((rank, [(" │ ", "faint") if rank else (" ", "dim"), *group]))
+        runs = [run for group in fitting(separated, width) for run in group]
         lost = sum(probe.lost_total for probe in self._moment.health.probes)
         return [Line(tuple(runs), "warn" if lost else "bar")]
 
@@ -171,7 +175,7 @@ class Hints(Bar):
         self._message: Run | None = None
 
     def show(self, keys: Sequence[tuple[str, str]], message: Run | None) -> None:
-        """`keys`: key and what it does; `message` replaces them."""
+        """`keys`: key and what it does, most useful first; `message` replaces them."""
         self._keys, self._message = keys, message
         self.redraw()
 
@@ -179,7 +183,7 @@ class Hints(Bar):
         if self._message:
             text, style = self._message
             return [Line(((f" {text}", style),), "bar")]
-        runs: list[Run] = [(" ", "dim")]
-        for key, title in self._keys:
-            runs += [(key, "accent"), (f" {title}   ", "dim")]
-        return [Line(tuple(runs), "app")]
+        groups: list[tuple[int, list[Run]]] = [
+            (number, [(f" {key}", "accent"), (f" {title}  ", "dim")]) for number, (key, title) in enumerate(self._keys)
+        ]
+        return [Line(tuple(run for group in fitting(groups, width) for run in group), "app")]

@@ -29,16 +29,16 @@ class Histogram(StripWidget):
         lines = [
             Line(
                 (
-                    (fit("  latency", 12), "dim"),
+                    (fit("   latency", 13), "dim"),
                     (fit("count", 6, right=True), "dim"),
-                    (f"  of {count(total)} connects", "faint"),
+                    (f"  of {count(total)}", "faint"),
                 )
             )
         ]
         largest = max((good + bad for _, _, good, bad in buckets), default=0)
-        room = max(1, width - 20)
+        room = max(1, width - 22)
         for low, high, good, bad in buckets:
-            label = f"{power_of_two_us(low) if low else '0':>5}–{power_of_two_us(high):<5} "
+            label = f" {power_of_two_us(low) if low else '0':>5}–{power_of_two_us(high):<5} "
             lines.append(
                 Line(
                     (

@@ -161,9 +161,9 @@ class Icicle(StripWidget, can_focus=True):
                 runs.append((_label(frame.name, cells), "chosen" if chosen else frame_style(frame.kind, frame.name)))
             elif role == REST:
                 text = f"+{hidden}"
-                runs.append((text.center(cells, "░") if len(text) + 2 <= cells else "░" * cells, "faint"))
+                runs.append((text.center(cells, "·") if len(text) <= cells else "·" * cells, "dim"))
             else:
-                runs.append(("▔" * cells, "self:" + frame_style(frame.kind, frame.name)))
+                runs.append(("░" * cells, "self:" + frame_style(frame.kind, frame.name)))
             x = right
         return Line(tuple(runs))
 

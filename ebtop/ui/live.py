@@ -36,11 +36,18 @@ _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 _MESSAGE_S = 8.0
 _BACKLOG = 2
 """Writes the terminal may be behind before a frame is skipped."""
-_KEYS = [
-    ("1-5", "pane"), ("Space", "pause"), ("s", "sort"), ("m", "maximise"), ("u", "unload"), ("U", "unload all"),
-    ("L", "log"), ("?", "help"), ("q", "quit"),
-]  # fmt: skip
-_ICICLE_KEYS = [("↵", "zoom"), ("Esc", "back"), *(pair for pair in _KEYS if pair[0] != "s")]
+_KEYS = (
+    ("?", "help"),
+    ("q", "quit"),
+    ("1-5", "pane"),
+    ("Space", "pause"),
+    ("s", "sort"),
+    ("m", "maximise"),
+    ("u", "unload"),
+    ("U", "unload all"),
+    ("L", "log"),
+)
+_ICICLE_KEYS = (*_KEYS[:4], ("↵", "zoom"), ("Esc", "back"), *_KEYS[5:])
 
 
 class SnapshotStore(Protocol):

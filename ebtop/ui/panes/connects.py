@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Container
 
 from ebtop.store.rows import ConnectRow, Snapshot
 from ebtop.store.source import ProbeHealth
@@ -16,6 +17,8 @@ from ebtop.ui.table import Column, number, process_id
 from ebtop.ui.title import Figure
 from ebtop.units import count, endpoint, latency, power_of_two_us, wall_clock
 
+_SIDE_BY_SIDE = 74
+"""In a narrower pane the histogram stands below the table."""
 _RESULT_STYLES = {
     "ok": "good",
     "pending": "accent",
@@ -45,7 +48,7 @@ COLUMNS: tuple[Column[ConnectRow], ...] = (
     Column("COMM", 9, lambda r: r.comm or "?", "process", "text", lambda r: r.comm, rank=3),
     Column(
         "TO",
-        12,
+        17,
         lambda r: endpoint(r.daddr, r.dport),
         "address and port",
         "text",
@@ -74,9 +77,12 @@ class ConnectsPane(TablePane[ConnectRow]):
         self.histogram = Histogram()
 
     def content(self) -> ComposeResult:
-        with Horizontal(id="connects-body", classes="body"):
+        with Container(id="connects-body", classes="body"):
             yield self.table
             yield self.histogram
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < _SIDE_BY_SIDE, "-narrow")
 
     def draw_body(self, moment: Moment) -> None:
         super().draw_body(moment)

@@ -51,20 +51,18 @@ class FrameLine(StripWidget):
         kind = (_KIND_WORDS.get(frame.kind, frame.kind), _KIND_STYLES.get(frame.kind, "dim"))
         figures: list[Run] = [
             (" total ", "dim"),
+            (f"{count(self._total)} ", "text"),
             (self._percent(self._total), "strong"),
-            (f" {count(self._total)}", "text"),
             ("   self ", "dim"),
+            (f"{count(self._own)} ", "text"),
             (self._percent(self._own), "strong"),
-            (f" {count(self._own)}", "text"),
-            ("   ", "dim"),
+            (f"   of {count(self._all)} samples   ", "dim"),
             kind,
         ]
         if frame.module:
             figures += [(" in ", "dim"), (frame.module, "text")]
-        return [
-            Line(tuple(figures), "title"),
-            Line(((" " + fit(frame.name, width - 1, middle=True), "strong"),), "title"),
-        ]
+        name = (" " + fit(frame.name, width - 1, middle=True), "strong")
+        return [Line(tuple(figures)), Line((name,))]
 
     def _percent(self, samples: int) -> str:
         return percent(100 * samples / self._all) if self._all else "-"
@@ -77,7 +75,7 @@ class CpuPane(Pane):
     nothing_yet = "CPU sample taken"
     words = (
         "Which code the CPUs ran in the last 60 s, sampled on every CPU. Each bar is a function, as wide as its "
-        "share of the samples; below it stands what it called. A line in a bar's colour under it is time in the "
+        "share of the samples; below it stands what it called. Shading in a bar's colour under it is time in the "
         "function itself. Blue is kernel, orange native, green interpreted, violet JIT code, grey has no symbol. "
         "+N stands for N callees too narrow to draw. [cut] means that the callers above are not known: the stack "
         "is incomplete."

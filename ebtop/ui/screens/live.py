@@ -21,8 +21,6 @@ _MIN_WIDTH, _MIN_HEIGHT = 100, 30
 """Below this one pane is shown at a time."""
 _WIDE = 150
 """From here on CPU stands beside exec instead of above it."""
-_ROOMY = 90
-"""The width in which the latency histogram and its table stand side by side in a pane of their own."""
 
 
 class LiveScreen(Screen[None], inherit_bindings=False):
