@@ -7,6 +7,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.lab.fixtures import child_cgroup, client, net_lab, no_bpf_left, root, segment_lab, server
+
+__all__ = ["child_cgroup", "client", "net_lab", "no_bpf_left", "root", "segment_lab", "server"]
+
 IN_CI = os.environ.get("CI") == "true"
 WHY = "skipped, but in CI every kernel test must run"
 
