@@ -70,7 +70,7 @@ class ConnectionTable:
         if prior is None:
             self._make_room()
             self._not_scanned[identity] = record.time_ns
-            self._open[identity] = _row(record, None, record.state, 0.0, 0.0, True)
+            self._open[identity] = _row(record, None, record.time_ns, record.state)
             return
         row = _with_origin(prior, record)
         if record.time_ns > self._scan_times.get(record.netns, 0):
@@ -85,7 +85,8 @@ class ConnectionTable:
             vanished = self._ended.get(identity)
             prior = vanished.row if vanished else None
         self._count_last_bytes(record, prior)
-        self._end(identity, _row(record, prior, _end_state(record), 0.0, 0.0, False), record.time_ns, True)
+        row = _row(record, prior, record.time_ns, _end_state(record), is_open=False)
+        self._end(identity, row, record.time_ns, True)
 
     def scan(self, scan: TcpScan) -> None:
         """Replace what is open in the scanned namespaces; take rates from the difference to the scan before."""
@@ -98,18 +99,18 @@ class ConnectionTable:
             if prior is None:
                 if self._ended_before(identity, scan.time_ns):
                     continue
-                now[identity] = _row(record, None, record.state, 0.0, 0.0, True)
+                now[identity] = _row(record, None, scan.time_ns, record.state)
                 continue
             tx = record.tx_bytes - prior.tx_bytes
             rx = record.rx_bytes - prior.rx_bytes
             if tx <= 0 and rx <= 0:
-                now[identity] = _row(record, prior, record.state, 0.0, 0.0, True)
+                now[identity] = _row(record, prior, scan.time_ns, record.state)
                 continue
             tx, rx = max(0, tx), max(0, rx)
             tx_total += tx
             rx_total += rx
             seconds = self._seconds_since_counted(identity, record.netns, scan.time_ns)
-            now[identity] = _row(record, prior, record.state, tx / seconds, rx / seconds, True)
+            now[identity] = _row(record, prior, scan.time_ns, record.state, tx / seconds, rx / seconds)
         self._open = now
         self._sort_out_unseen(before, scan)
         self._close_interval(scan, tx_total, rx_total)
@@ -204,9 +205,19 @@ def _end_state(record: TcpRecord) -> str:
     return "reset" if record.reset else "closed"
 
 
-def _row(record: TcpRecord, prior: TcpRow | None, state: str, tx_rate: float, rx_rate: float, is_open: bool) -> TcpRow:
-    """The record as a row; an owner or a direction that was known before stays known."""
-    pid, comm, owner, direction = record.pid, record.comm, record.owner, record.direction
+def _row(
+    record: TcpRecord,
+    prior: TcpRow | None,
+    now_ns: int,
+    state: str,
+    tx_rate: float = 0.0,
+    rx_rate: float = 0.0,
+    is_open: bool = True,
+) -> TcpRow:
+    """The record as a row of this moment; an owner or a direction that was known before stays known."""
+    pid, comm, owner, direction, duration_s = record.pid, record.comm, record.owner, record.direction, record.duration_s
+    if duration_s is not None and record.time_ns != now_ns:
+        duration_s += (now_ns - record.time_ns) / 1e9
     if prior is not None:
         if pid == 0:
             pid, comm, owner = prior.pid, prior.comm, prior.owner
@@ -228,7 +239,7 @@ def _row(record: TcpRecord, prior: TcpRow | None, state: str, tx_rate: float, rx
         record.rx_bytes,
         tx_rate,
         rx_rate,
-        record.duration_s,
+        duration_s,
         record.netns,
         record.retransmits,
         is_open,

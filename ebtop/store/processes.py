@@ -129,7 +129,7 @@ class ProcessTable:
             process.start_ns = process.record.time_ns
         else:
             del self._running[record.pid]
-            if _started_after(record, process.record.time_ns):
+            if _is_of_a_successor(record, process):
                 process.end_unseen()
             else:
                 if _started_after(record, process.start_ns):
@@ -200,6 +200,15 @@ def _start_ns(process: Process) -> int:
 def _started_after(exit_record: ExitRecord, time_ns: int) -> bool:
     start_ns = exit_record.time_ns - int(exit_record.duration_s * 1e9)
     return start_ns > time_ns + _CLOCK_TOLERANCE_NS
+
+
+def _is_of_a_successor(exit_record: ExitRecord, process: Process) -> bool:
+    """Whether the pid was reused by a process that never exec'd, and the exit of this one was lost.
+
+    The start alone does not prove it: the wall clock moves against the monotonic one when it is set, and
+    when the node was suspended.
+    """
+    return exit_record.comm != process.record.comm and _started_after(exit_record, process.record.time_ns)
 
 
 def _is_exit_of(exit_record: ExitRecord, process: Process) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 SECOND_NS = 1_000_000_000
 
 _KEEP_SECONDS = 5
-_STALE_NS = 5 * SECOND_NS
+_STALE_SECONDS = 5.0
+_STALE_INTERVALS = 3.0
 
 
 class EventRates:
@@ -50,7 +51,7 @@ class IntervalRate:
     def __init__(self) -> None:
         self._amount = 0
         self._rate = 0.0
-        self._closed_ns = 0
+        self._stale_ns = 0
 
     def add(self, amount: int) -> None:
         self._amount += amount
@@ -59,8 +60,8 @@ class IntervalRate:
         """End the interval; what was added belongs to it. 0 seconds = its length is not known."""
         self._rate = self._amount / seconds if seconds > 0 else 0.0
         self._amount = 0
-        self._closed_ns = time_ns
+        self._stale_ns = time_ns + int(max(_STALE_SECONDS, _STALE_INTERVALS * seconds) * SECOND_NS)
 
     def rate(self, now_ns: int) -> float:
-        """Of the last interval; 0 when that is long ago."""
-        return self._rate if now_ns - self._closed_ns <= _STALE_NS else 0.0
+        """Of the last interval; 0 when the next one should have ended long ago."""
+        return self._rate if now_ns <= self._stale_ns else 0.0

@@ -203,6 +203,14 @@ def test_event_older_than_the_scan_only_fills_in_what_is_not_known() -> None:
     assert (row.tx_bytes, row.state) == (500, "FIN_WAIT1")
 
 
+def test_record_of_an_earlier_scan_is_shown_with_its_duration_of_now() -> None:
+    table = ConnectionTable()
+    idle = live(10, tx=5, duration_s=3.0)
+    table.scan(scan(10, idle))
+    table.scan(scan(14, idle))
+    assert (only(table).duration_s, only(table).tx_bytes, only(table).tx_rate) == (7.0, 5, 0.0)
+
+
 def test_event_newer_than_the_scan_sets_the_state() -> None:
     table = ConnectionTable()
     table.scan(scan(2, live(2, state="SYN_SENT")))

@@ -115,8 +115,13 @@ def test_older_exec_that_is_read_late_does_not_win() -> None:
 
 def test_lost_exit_is_not_invented() -> None:
     """The exit that comes belongs to a process which was forked long after this exec, and never exec'd."""
-    row = only(exec_(1, args="old"), exit_(60, duration_s=2, exit_code=5))
+    row = only(exec_(1, args="old"), exit_(60, duration_s=2, exit_code=5, comm="forked"))
     assert (row.status, row.duration_s) == ("?", None)
+
+
+def test_wall_clock_that_was_set_forward_does_not_hide_an_exit() -> None:
+    row = only(exec_(1, args="daemon"), exit_(3601, duration_s=2, exit_code=5, comm="daemon"))
+    assert (row.status, row.duration_s) == ("5", 2)
 
 
 def test_lost_exit_then_a_reused_pid_with_exec_and_exit() -> None:

@@ -71,3 +71,11 @@ def test_interval_rate_goes_stale() -> None:
     rate.close(at(10), 1)
     assert rate.rate(at(15)) == 100
     assert rate.rate(at(15.1)) == 0
+
+
+def test_long_intervals_stay_fresh_for_longer() -> None:
+    rate = IntervalRate()
+    rate.add(100)
+    rate.close(at(100), 10)
+    assert rate.rate(at(130)) == 10
+    assert rate.rate(at(130.1)) == 0
