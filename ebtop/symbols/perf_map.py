@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from ebtop.store.records import Frame
 from ebtop.symbols.frames import FrameCache
 from ebtop.symbols.packed import NAME_MAX, PackedStrings
 from ebtop.text import printable
 
-ENTRIES_MAX = 200_000
+ENTRIES_MAX = 100_000
 """Entries kept; beyond, the oldest are forgotten."""
 _PYTHON = b"py::"
 """How CPython (from 3.12, with -X perf) marks its functions."""
@@ -26,7 +26,6 @@ class PerfMap:
         self._strings = PackedStrings()
         self._by_start = array("I")
         """Indices of the entries that still count, by address. They do not overlap."""
-        self._sorted = 0
         self._frames = FrameCache(1 << 19)
         self._rest = b""
 
@@ -41,38 +40,29 @@ class PerfMap:
     def extend(self, data: bytes) -> None:
         """Take the bytes that follow those taken so far: lines "start size name", numbers in hexadecimal.
 
-        Lines that are none are left out. They count after `sort()`.
+        Lines that are none are left out.
         """
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()[: NAME_MAX + 64]
         for line in lines:
             entry = _parse(line)
             if entry is not None:
-                self._starts.append(entry[0])
-                self._sizes.append(entry[1])
-                self._names.append(self._strings.append(entry[2] + b"\0"))
-        if len(self._starts) > ENTRIES_MAX:
-            self.sort()
-            self._forget_oldest(ENTRIES_MAX // 2)
-
-    def sort(self) -> None:
-        """Let the lines taken since the last time count."""
-        if self._sorted == len(self._starts):
-            return
-        starts, sizes = self._starts, self._sizes
-        candidates = self._by_start.tolist()
-        candidates.extend(range(self._sorted, len(starts)))
-        candidates.sort(key=starts.__getitem__)
-        kept = array("I")
-        for entry in candidates:
-            start = starts[entry]
-            while kept and starts[kept[-1]] + sizes[kept[-1]] > start and kept[-1] < entry:
-                kept.pop()
-            if not kept or starts[kept[-1]] + sizes[kept[-1]] <= start:
-                kept.append(entry)
-        self._by_start = kept
-        self._sorted = len(starts)
+                self._add(*entry)
         self._frames.clear()
+
+    def _add(self, start: int, size: int, name: bytes) -> None:
+        if len(self._starts) >= ENTRIES_MAX:
+            self._forget_oldest(ENTRIES_MAX // 2)
+        entry = len(self._starts)
+        self._starts.append(start)
+        self._sizes.append(size)
+        self._names.append(self._strings.append(name + b"\0"))
+        key = self._starts.__getitem__
+        first = bisect_left(self._by_start, start, key=key)
+        if first and key(self._by_start[first - 1]) + self._sizes[self._by_start[first - 1]] > start:
+            first -= 1
+        last = bisect_left(self._by_start, start + size, lo=first, key=key)
+        self._by_start[first:last] = array("I", (entry,))
 
     def frame(self, address: int) -> Frame | None:
         """The function that covers an address."""
@@ -92,14 +82,12 @@ class PerfMap:
     def _forget_oldest(self, keep: int) -> None:
         """Make the entries that count and are the newest `keep` of them all there is."""
         newest = sorted(self._by_start)[-keep:]
-        names, strings = array("I"), PackedStrings()
+        old_starts, old_sizes, old_names, old_strings = self._starts, self._sizes, self._names, self._strings
+        self._starts, self._sizes, self._names = array("Q"), array("I"), array("I")
+        self._strings = PackedStrings()
+        self._by_start = array("I")
         for entry in newest:
-            names.append(strings.append(self._strings.string(self._names[entry]) + b"\0"))
-        self._starts = array("Q", [self._starts[entry] for entry in newest])
-        self._sizes = array("I", [self._sizes[entry] for entry in newest])
-        self._names, self._strings = names, strings
-        self._by_start, self._sorted = array("I"), 0
-        self.sort()
+            self._add(old_starts[entry], old_sizes[entry], old_strings.string(old_names[entry]))
 
 
 def _parse(line: bytes) -> tuple[int, int, bytes] | None:

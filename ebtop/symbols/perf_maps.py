@@ -13,12 +13,14 @@ from ebtop.symbols.perf_map import PerfMap
 from ebtop.symbols.process import read_ids
 from ebtop.symbols.processes import Process
 
-READ_MAX = 32 << 20
-"""Bytes read at once. Of a longer file only the end is read, where the code that runs now is."""
+READ_MAX = 16 << 20
+"""Of a longer file only the end is read, where the code that runs now is."""
 CHECK_S = 0.5
-_COST_FACTOR = 20
+_READING_S = 0.25
+"""Longest reading at once; a map that takes more is read on at the next look and counts when all of it was read."""
+_COST_FACTOR = 10
 """A file that keeps growing is read on when so many times the duration of the last reading has passed."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
 
 
@@ -30,6 +32,7 @@ class _Followed:
         self.file = (0, 0)
         self.offset = 0
         self.next_check = 0.0
+        self.read_all = False
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +59,7 @@ class PerfMaps:
             _follow(process.pid, followed)
             followed.next_check = self._clock() + max(CHECK_S, (time.monotonic() - begin) * _COST_FACTOR)
             self._followed.put(key, followed)
-        return followed.map.frame(address)
+        return followed.map.frame(address) if followed.read_all else None
 
 
 def _follow(pid: int, followed: _Followed) -> None:
@@ -74,13 +77,15 @@ def _follow(pid: int, followed: _Followed) -> None:
             if followed.offset:
                 # What comes first then is the end of a line: make sure that it is not taken for a whole one.
                 followed.map.extend(b"?")
-        while followed.offset < size:
+        stop = time.monotonic() + _READING_S
+        while followed.offset < size and time.monotonic() < stop:
             data = os.pread(fd, min(_CHUNK, size - followed.offset), followed.offset)
             if not data:
+                size = followed.offset
                 break
             followed.map.extend(data)
             followed.offset += len(data)
-        followed.map.sort()
+        followed.read_all = followed.offset >= size
     except OSError:
         return
     finally:
