@@ -104,6 +104,14 @@ def test_connection_opened_after_the_scan_survives_it() -> None:
     assert not only(table).open
 
 
+def test_connection_that_survived_a_scan_still_counts_from_its_event() -> None:
+    table = ConnectionTable()
+    table.opened(tcp("connect", 10.5))
+    table.scan(scan(10))
+    table.scan(scan(11, live(11, tx=100)))
+    assert only(table).tx_rate == 200.0
+
+
 @pytest.mark.parametrize("closed_at", [9.5, 10.0, 10.5])
 def test_scan_does_not_bring_back_what_closed_while_it_was_taken(closed_at: float) -> None:
     table = ConnectionTable()
@@ -171,8 +179,10 @@ def test_vanished_connection_is_completed_by_its_late_close() -> None:
     table = ConnectionTable()
     table.scan(scan(10, live(10, tx=100)))
     table.scan(scan(12))
-    table.closed(tcp("close", 11.9, tx_bytes=250, error="ECONNRESET", reset="peer"))
-    assert (only(table).state, only(table).tx_bytes) == ("reset", 250)
+    table.closed(tcp("close", 11.9, tx_bytes=250, error="ECONNRESET", reset="peer", pid=0, comm=""))
+    assert (only(table).state, only(table).tx_bytes, only(table).pid) == ("reset", 250, 300)
+    table.scan(scan(14))
+    assert table.tx.rate(at(14)) == 75.0
 
 
 def test_connection_that_one_scan_missed_comes_back() -> None:
@@ -227,6 +237,23 @@ def test_ended_ones_are_kept_for_a_while() -> None:
     table.expire(at(61))
     assert [row.key for row in table.rows()] == [2]
     assert table.dropped == 0
+
+
+def test_one_that_ended_again_does_not_keep_older_ones() -> None:
+    table = ConnectionTable(keep_ended_s=60)
+    table.closed(tcp("close", 0, key=1))
+    table.closed(tcp("close", 30, key=2))
+    table.closed(tcp("close", 50, key=1))
+    table.expire(at(95))
+    assert [row.key for row in table.rows()] == [1]
+
+
+def test_without_scans_nothing_is_remembered_of_connections_that_are_gone() -> None:
+    table = ConnectionTable(max_ended=10)
+    for i in range(1000):
+        table.opened(tcp("connect", i, key=i))
+        table.closed(tcp("close", i + 0.5, key=i))
+    assert len(table._not_scanned) == 0
 
 
 def test_ended_ones_are_bounded() -> None:

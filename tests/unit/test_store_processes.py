@@ -60,6 +60,16 @@ def test_second_exec_replaces_the_command_and_keeps_the_start() -> None:
     assert (row.time_ns, row.command, row.comm, row.duration_s) == (at(1), "true", "true", 3)
 
 
+def test_rows_of_a_running_process_follow_it() -> None:
+    table = feed(exec_(1, args="sh"))
+    assert [(row.command, row.duration_s) for row in table.rows(at(2))] == [("sh", 1)]
+    assert [(row.command, row.duration_s) for row in table.rows(at(3))] == [("sh", 2)]
+    table.add_exec(exec_(3, args="true"))
+    assert [(row.command, row.duration_s) for row in table.rows(at(4))] == [("true", 3)]
+    table.add_exit(exit_(5, duration_s=4.1))
+    assert [(row.status, row.duration_s) for row in table.rows(at(6))] == [("0", 4.1)]
+
+
 def test_newest_first() -> None:
     table = rows(exec_(2, 20), exec_(1, 10), exec_(3, 30), exit_(4, 10, 3))
     assert [row.pid for row in table] == [30, 20, 10]
@@ -97,6 +107,15 @@ def test_exit_of_an_earlier_process_does_not_end_a_later_one() -> None:
 def test_exit_that_is_read_early_ends_only_one_process() -> None:
     new, old = rows(exit_(1.1, duration_s=0.2), exec_(1), exec_(1.2))
     assert (old.status, new.status) == ("0", "run")
+
+
+def test_exit_that_is_read_early_must_be_of_the_same_life() -> None:
+    """The pid was reused within the time that early exits are kept, by a process that never exec'd."""
+    assert only(exit_(3.9, duration_s=0.01), exec_(1)).status == "run"
+
+
+def test_early_exit_waits_while_others_pass() -> None:
+    assert only(exit_(1.1, duration_s=0.2), exit_(3.5, pid=9), exec_(1)).status == "0"
 
 
 def test_early_exits_are_forgotten_after_a_while() -> None:
@@ -229,6 +248,11 @@ def test_running_ones_go_when_nothing_has_ended() -> None:
 def test_exit_of_a_dropped_process_makes_no_row() -> None:
     table = feed(exec_(1, 1), exec_(2, 2), exit_(3, 1, 2), max_rows=1)
     assert [(row.pid, row.status) for row in table.rows(at(20))] == [(2, "run")]
+
+
+def test_nothing_is_remembered_of_dropped_processes() -> None:
+    table = feed(*[record for pid in range(1, 501) for record in (exec_(pid, pid), exit_(pid + 0.5, pid))], max_rows=20)
+    assert len(table._ended_by_pid) == 20
 
 
 def test_searches_are_bounded() -> None:

@@ -33,6 +33,11 @@ def test_rate_covers_the_last_ten_seconds() -> None:
     assert table.rows(at(1000))[0].segments == 130
 
 
+def test_late_records_do_not_push_earlier_ones_out_of_the_window() -> None:
+    table = filled(retransmit(1, 100), *[retransmit(5 - i % 2) for i in range(100)])
+    assert table.rows(at(6))[0].rate == 20.0
+
+
 def test_rows_are_by_connection_and_owner_latest_first() -> None:
     table = filled(
         retransmit(1, sport=1),

@@ -49,6 +49,15 @@ def test_a_stalled_reader_costs_bounded_memory_and_no_samples() -> None:
     assert (queue.dropped, sampled_s) == (190, 50.0)
 
 
+def test_a_full_queue_still_adds_to_the_stacks_it_holds() -> None:
+    queue = StackQueue(max_stacks=1)
+    queue.add([stack(1, "main")], 1.0)
+    queue.add([stack(2, "main"), stack(2, "other")], 1.0)
+    stacks, _ = queue.take()
+    assert [(record.frames[0].name, record.samples) for record in stacks] == [("main", 2), (NOT_KEPT.name, 1)]
+    assert queue.dropped == 1
+
+
 def test_one_huge_drain_is_bounded_too() -> None:
     queue = StackQueue(max_stacks=10)
     queue.add([stack(1, f"f{i}") for i in range(100)], 1.0)
