@@ -100,7 +100,7 @@ class Binaries:
 
 def _read_own_vdso() -> tuple[Binary | None, int]:
     try:
-        mapping = read_mappings(os.getpid()).named(_VDSO)
+        mapping = next((m for m in read_mappings(os.getpid()) if m.file.path == _VDSO), None)
         if mapping is None or mapping.end - mapping.start > _VDSO_MAX:
             return None, 0
         with open("/proc/self/mem", "rb") as memory:

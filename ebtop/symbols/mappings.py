@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -77,19 +77,19 @@ class Mappings:
     def nbytes(self) -> int:
         return 400 + 32 * len(self._starts)
 
+    def __contains__(self, address: int) -> bool:
+        index = bisect_right(self._starts, address) - 1
+        return index >= 0 and address < self._ends[index]
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return map(Mapping, self._starts, self._ends, self._offsets, self._files)
+
     def find(self, address: int) -> Mapping | None:
         """The mapping an address lies in."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._ends[index]:
             return None
         return Mapping(self._starts[index], self._ends[index], self._offsets[index], self._files[index])
-
-    def named(self, path: bytes) -> Mapping | None:
-        """The first mapping of that path."""
-        for index, file in enumerate(self._files):
-            if file.path == path:
-                return Mapping(self._starts[index], self._ends[index], self._offsets[index], file)
-        return None
 
 
 def read_mappings(pid: int) -> Mappings:
@@ -102,8 +102,11 @@ def parse_mappings(lines: Iterable[bytes]) -> Mappings:
     """Lines as "start-end rwxp offset major:minor inode path"; what does not look like one is left out."""
     found: list[Mapping] = []
     for line in lines:
+        permissions = line.find(b" ") + 1
+        if line[permissions + 2 : permissions + 3] != b"x":
+            continue
         fields = line.rstrip(b"\n").split(None, 5)
-        if len(fields) < 5 or fields[1][2:3] != b"x":
+        if len(fields) < 5:
             continue
         try:
             start, end = (int(part, 16) for part in fields[0].split(b"-"))

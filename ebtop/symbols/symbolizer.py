@@ -67,8 +67,7 @@ class Symbolizer:
         process = self._processes.get(pid) if pid else None
         user_frames: list[Frame] = []
         if user and process is not None:
-            process = self._covering(process, user)
-            user_frames = [self._user_frame(process, address) for address in _lookup_addresses(user)]
+            user_frames = self._user_frames(process, _lookup_addresses(user))
         elif user:
             user_frames = [UNKNOWN] * len(user)
         user_frames.reverse()
@@ -78,18 +77,19 @@ class Symbolizer:
         complete = is_complete(user_frames, kernel_thread=kernel_thread, truncated=truncated_user)
         return (*user_frames, *kernel_frames), complete
 
-    def _covering(self, process: Process, addresses: Sequence[int]) -> Process:
-        """The process with mappings read again when they lack an address (a library was loaded since)."""
+    def _user_frames(self, process: Process, addresses: Sequence[int]) -> list[Frame]:
+        frames = []
         for address in addresses:
-            if process.mappings.find(address) is None:
-                return self._processes.reread(process)
-        return process
+            frame = self._frames.get((process.generation, address))
+            if frame is None:
+                if address not in process.mappings:
+                    # A library may have been loaded since they were read.
+                    process = self._processes.reread(process)
+                frame = self._find_user_frame(process, address)
+            frames.append(frame)
+        return frames
 
-    def _user_frame(self, process: Process, address: int) -> Frame:
-        key = (process.generation, address)
-        frame = self._frames.get(key)
-        if frame is not None:
-            return frame
+    def _find_user_frame(self, process: Process, address: int) -> Frame:
         mapping = process.find(address)
         if mapping is None:
             return UNKNOWN
@@ -98,7 +98,7 @@ class Symbolizer:
             # Not kept: the entry at an address changes while the program compiles.
             return self._perf_maps.frame(process, address) or _unnamed(mapping.file, _file_offset(mapping, address))
         frame = _native_frame(binary, mapping, address)
-        self._frames.put(key, frame)
+        self._frames.put((process.generation, address), frame)
         return frame
 
 
