@@ -89,9 +89,10 @@ install_packages() {
     [ -n "$python" ] && "$python" -I -c 'import ensurepip, venv' 2>/dev/null || missing="python3 python3-venv"
     has_bcc || missing="$missing python3-bpfcc"
     if [ "$1" = test ]; then
-        command -v gcc >/dev/null && [ -e /usr/include/stdio.h ] || missing="$missing gcc libc6-dev"
-        command -v tmux >/dev/null || missing="$missing tmux"
-        command -v ip >/dev/null || missing="$missing iproute2"
+        [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+        for tool in gcc:gcc tmux:tmux ip:iproute2 nft:nftables sysctl:procps; do
+            command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
+        done
     fi
     [ -z "$missing" ] || apt_install $missing || by_hand
     find_python
