@@ -158,6 +158,7 @@ def test_black_hole_causes_timeouts_until_healed(net_lab: net.NetLab) -> None:
 def test_lost_syn_and_syn_ack(net_lab: net.NetLab) -> None:
     a, b = net_lab.a, net_lab.b
     syn, syn_ack = b.drop(net.SYN, "tcp dport 1001", net.first(1)), a.drop(net.SYN_ACK, "tcp sport 1002", net.first(1))
+    b.drop(net.SYN, "tcp dport 1002", net.nth(2))  # the server would answer it before its own timer runs out
     before_a, before_b = a.counters(), b.counters()
     with Actor("ebt-syn", a.path) as one, Actor("ebt-syn-ack", a.path) as two, Actor("ebt-server", b.path) as server:
         for port in (1001, 1002):
