@@ -17,9 +17,9 @@ struct comm_key {
 };
 
 BPF_ARRAY(filter_kinds, u32, 1);
-BPF_HASH(filter_pids, u32, u8, 4096);
+BPF_HASH(filter_pids, u32, u8, 2048);
 BPF_HASH(filter_comms, struct comm_key, u8, 256);
-BPF_HASH(filter_cgroups, u64, u8, 4096);
+BPF_HASH(filter_cgroups, u64, u8, 1024);
 
 inlined u32 active_filters(void)
 {

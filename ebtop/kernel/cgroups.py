@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from ebtop.text import clean
 _ROOT = "/sys/fs/cgroup"
 _RESCAN_S = 2.0
 _MAX_DIRECTORIES = 20_000
+_MIN_CONTAINER_ID = 6
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class CgroupHierarchy(NamedTuple):
@@ -89,6 +92,30 @@ def subtree_ids(hierarchy: CgroupHierarchy, path: str) -> set[int]:
             f"there is no cgroup {clean(path)}", f"not below {hierarchy.mount}", "systemd-cgls shows what there is"
         )
     return {inode for directory in _directories(inside) if (inode := _inode(directory))}
+
+
+def container_cgroups(hierarchy: CgroupHierarchy, container_id: str) -> list[str]:
+    """Cgroups of a container whose id (64 hex digits) starts with `container_id`, at least 6 of them.
+
+    Every runtime puts the id into the name: docker-ID.scope, cri-containerd-ID.scope, crio-ID, libpod-ID, or ID.
+    Raises EbtopError when there is none, or more than one container.
+    """
+    wanted = container_id.lower()
+    if len(wanted) < _MIN_CONTAINER_ID or not set(wanted) <= set("0123456789abcdef"):
+        raise EbtopError(
+            f"{clean(container_id)} is not a container id", "",
+            f"give at least {_MIN_CONTAINER_ID} of its hex digits, as `docker ps` or `crictl ps` prints them",
+        )  # fmt: skip
+    found: dict[str, str] = {}
+    for directory in _directories(hierarchy.mount):
+        match = _CONTAINER_ID.search(os.path.basename(directory))
+        if match is not None and match[0].startswith(wanted):
+            found.setdefault(match[0], directory)
+    if len(found) != 1:
+        raise EbtopError(
+            f"{len(found) or 'no'} containers have an id that starts with {wanted}", "", "give more of its digits"
+        )
+    return list(found.values())
 
 
 def _inode(directory: str) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ebtop.errors import EbtopError
 from ebtop.kernel import accounting, attach, counters, relocation, syscall
-from ebtop.kernel.artifact import Artifact
+from ebtop.kernel.artifact import Artifact, MapSpec
 from ebtop.kernel.attach import Hook, Iterator, RawTracepoint, Sampler, Tracepoint
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.maps import Map
@@ -60,14 +60,13 @@ class Module:
         attachments: Sequence[Attachment],
         environment: Environment,
         *,
-        sizes: Mapping[str, int] | None = None,
-        flags: Mapping[str, int] | None = None,
+        maps: Sequence[MapSpec] | None = None,
         shared: Mapping[str, Map] | None = None,
     ) -> None:
         """Load and attach, or leave nothing behind and raise LoadError.
 
-        `sizes` gives maps another max_entries (bytes for a ring buffer), `flags` other flags; maps in `shared`
-        belong to someone else and are used in place of the artifact's own of that name.
+        `maps` are the artifact's with other sizes or flags, in the same order; maps in `shared` belong to someone
+        else and are used in place of the artifact's own of that name.
         """
         self.name = artifact.name
         self.artifact = artifact
@@ -78,7 +77,7 @@ class Module:
         self._iterators: dict[str, int] = {}
         self._rings: dict[str, Ring] = {}
         try:
-            self._create_maps(sizes or {}, flags or {}, shared or {})
+            self._create_maps(maps or artifact.maps, shared or {})
             self._load_programs(attachments, environment)
             for attachment in attachments:
                 self._attach(attachment, environment)
@@ -145,19 +144,16 @@ class Module:
         remaining = accounting.wait_until_gone(programs, maps, _GONE_TIMEOUT_S)
         return Unloaded(len(programs), len(maps), time.monotonic() - began, remaining)
 
-    def _create_maps(self, sizes: Mapping[str, int], flags: Mapping[str, int], shared: Mapping[str, Map]) -> None:
-        for spec in self.artifact.maps:
+    def _create_maps(self, specs: Sequence[MapSpec], shared: Mapping[str, Map]) -> None:
+        for spec in specs:
             if spec.name in shared:
                 self.maps[spec.name] = shared[spec.name]
                 continue
-            wanted = spec._replace(
-                max_entries=sizes.get(spec.name, spec.max_entries), flags=flags.get(spec.name, spec.flags)
-            )
             try:
-                self.maps[spec.name] = Map(wanted)
+                self.maps[spec.name] = Map(spec)
             except OSError as error:
                 raise LoadError(
-                    f"{self.name}: the kernel refused the map {spec.name} ({wanted.max_entries} entries)",
+                    f"{self.name}: the kernel refused the map {spec.name} ({spec.max_entries} entries)",
                     error.strerror or str(error), _permission_fix(error),
                 ) from None  # fmt: skip
 
@@ -242,14 +238,3 @@ def _permission_fix(error: OSError) -> str:
     if error.errno == errno.ENOMEM:
         return "give it less memory with smaller maps, or free some"
     return ""
-
-
-def ring_bytes(wanted: int) -> int:
-    """The nearest size a ring buffer may have: a power of two of whole pages."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    size = page
-    while size < wanted:
-        size *= 2
-    return size
-
-

@@ -83,12 +83,27 @@ class Target:
         self._enums: dict[str, dict[str, int] | None] = {}
 
     def resolve(self, relocations: Iterable[Relocation]) -> list[int]:
-        """The value of each relocation. What the kernel lacks is 0, and its HAS is 0 as well."""
+        """The value of each relocation. What the kernel lacks is 0, and its HAS is 0 as well.
+
+        Raises EbtopError when something is absent and the program never asks whether its struct or enum has what
+        it needs: such a program would read at offset 0 and believe it.
+        """
         relocations = list(relocations)
         unseen = {r.scope for r in relocations} - self._structs.keys()
         self._structs.update(dict.fromkeys(unseen, 0))
         self._structs.update(self.btf.structs(unseen))
+        self._check_present(relocations)
         return [getattr(self, "_" + r.kind.lower())(r.scope, r.name) for r in relocations]
+
+    def _check_present(self, relocations: list[Relocation]) -> None:
+        asked = {r.scope for r in relocations if r.kind in ("HAS", "HAS_ENUM")}
+        for kind, scope, name in relocations:
+            if scope in asked:
+                continue
+            if (kind in ("OFFSET", "BITS_BYTE") and not self._has(scope, name)) or (
+                kind == "ENUM" and not self._has_enum(scope, name)
+            ):
+                raise EbtopError(f"this kernel has no {scope}.{name}", "not in its BTF", "report this kernel's version")
 
     def _member(self, struct_name: str, name: str) -> Member | None:
         key = (struct_name, name)

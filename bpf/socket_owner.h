@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Which process a TCP socket belongs to. Most TCP events run in a softirq that interrupted some other task, so the
+ * owner is noted while it works on the socket itself and looked up by the socket's address ever after. The maps
+ * are filled by sockets.c and shared with whoever wants to know.
+ */
+#ifndef EBTOP_SOCKET_OWNER_H
+#define EBTOP_SOCKET_OWNER_H
+
+#include "tcp.h"
+
+struct socket_entry {
+	u64 started;	/* ktime of connect() or of the SYN; 0 = older than ebtop */
+	u64 cgroup;
+	u32 pid;
+	u32 uid;
+	char comm[COMM_LEN];
+	u8 direction;
+	u8 owner;
+	u8 announced;	/* its accept was reported */
+	u8 unused[5];
+};
+
+struct listener_key {
+	u32 netns;
+	u32 port;
+};
+
+struct listener_entry {
+	u64 cgroup;
+	u32 pid;
+	u32 uid;
+	char comm[COMM_LEN];
+};
+
+BPF_TABLE("hash", u64, struct socket_entry, sockets, 32768);
+BPF_TABLE("lru_hash", struct listener_key, struct listener_entry, listeners, 4096);
+
+inlined void own_by_current(struct socket_entry *entry)
+{
+	entry->pid = current_tgid();
+	entry->uid = bpf_get_current_uid_gid();
+	entry->cgroup = current_cgroup();
+	bpf_get_current_comm(entry->comm, COMM_LEN);
+	entry->owner = OWNER_EXACT;
+}
+
+inlined void own_by_listener(struct socket_entry *entry, u32 netns, u32 port)
+{
+	struct listener_key key = { .netns = netns, .port = port };
+	struct listener_entry *listener = listeners.lookup(&key);
+
+	if (!listener)
+		return;
+	entry->pid = listener->pid;
+	entry->uid = listener->uid;
+	entry->cgroup = listener->cgroup;
+	bpf_probe_read_kernel(entry->comm, COMM_LEN, listener->comm);
+	entry->owner = OWNER_LISTENER;
+}
+
+#endif

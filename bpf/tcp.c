@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * tcp: every open TCP socket with its bytes so far, read in one walk. Events come from sockets.c.
+ *
+ * iter/tcp   runs only while user space reads it, over the sockets of the reader's network namespace
+ */
+#include "ebtop.h"
+#include "socket_owner.h"
+
+struct open_socket {
+	u64 socket;
+	u64 started;
+	u64 sent;
+	u64 received;
+	u64 cgroup;
+	u64 inode;	/* of the socket, as in /proc/PID/fd; 0 = no process holds it any more */
+	u32 pid;
+	u32 uid;
+	u8 local[ADDRESS_LEN];
+	u8 remote[ADDRESS_LEN];
+	u32 netns;
+	u16 family;
+	u16 local_port;
+	u16 remote_port;
+	u8 state;
+	u8 direction;
+	u32 retransmits;
+	u8 owner;
+	u8 unused[7];
+	char comm[COMM_LEN];
+};
+RECORD_LAYOUT(open_socket);
+
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	void *sk_common;
+	u32 uid;
+};
+
+int walk(struct bpf_iter__tcp *ctx)
+{
+	struct bpf_iter_meta *meta = ctx->meta;
+	struct seq_file *seq = meta->seq;
+	u64 sk = (u64)ctx->sk_common, holder = 0;
+	struct open_socket open = {};
+	struct socket_entry *entry;
+	struct endpoints ends;
+
+	if (!sk)
+		return 0;
+	READ(sock_common, skc_state, &open.state, sk);
+	/* These two are smaller objects than a struct sock, and nobody's any more or yet. */
+	if (open.state == TCP_TIME_WAIT || open.state == TCP_NEW_SYN_RECV)
+		return 0;
+	open.socket = sk;
+	open.uid = ctx->uid;
+	read_endpoints(sk, &ends);
+	__builtin_memcpy(open.local, ends.local, ADDRESS_LEN);
+	__builtin_memcpy(open.remote, ends.remote, ADDRESS_LEN);
+	open.netns = ends.netns;
+	open.family = ends.family;
+	open.local_port = socket_port(sk);
+	open.remote_port = ends.remote_port;
+	READ(sock, sk_socket, &holder, sk);
+	if (holder)
+		bpf_probe_read_kernel(&open.inode, sizeof(open.inode),
+				      (void *)(holder + OFFSET(socket_alloc, vfs_inode) + OFFSET(inode, i_ino)));
+	entry = sockets.lookup(&sk);
+	if (entry) {
+		open.started = entry->started;
+		open.direction = entry->direction;
+		open.owner = entry->owner;
+		open.pid = entry->pid;
+		open.cgroup = entry->cgroup;
+		bpf_probe_read_kernel(open.comm, COMM_LEN, entry->comm);
+	}
+	if (open.state != TCP_LISTEN) {
+		READ(tcp_sock, total_retrans, &open.retransmits, sk);
+		read_bytes(sk, open.state, open.direction, &open.sent, &open.received);
+	}
+	if (bpf_seq_write(seq, &open, sizeof(open)))
+		count(LOST_RING_FULL);
+	return 0;
+}

@@ -1,0 +1,197 @@
+"""The commands. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from ebtop import __version__
+from ebtop.errors import EbtopError, UsageError
+
+if TYPE_CHECKING:
+    from ebtop.probes.base import Settings
+    from ebtop.probes.filters import FilterSpec
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?$")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MAX_DURATION_S = 366 * 86400.0
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code of the contract: 0 done, 1 could not, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _leave_deleted_directory()
+    try:
+        return _run(arguments)
+    except UsageError as error:
+        print(f"ebtop: {error.line()}", file=sys.stderr)
+        return 2
+    except EbtopError as error:
+        print(f"ebtop: {error.line()}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from "30", "30s", "5m", "1.5h". Raises UsageError."""
+    match = _DURATION.match(text.strip())
+    seconds = float(match["number"]) * _UNIT_S[match["unit"] or "s"] if match else math.nan
+    if not 0 < seconds <= _MAX_DURATION_S:
+        raise UsageError(f"{text!r} is not a time", "", "give seconds, or as 30s, 5m, 1h")
+    return seconds
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
+        arguments.insert(0, "live")
+    options = _parser().parse_args(arguments)
+    if options.command == "doctor":
+        from ebtop.kernel import doctor
+
+        return doctor.main(options.json)
+    settings = _settings(options)
+    filter_spec = _filter(options)
+    if options.command == "trace":
+        return _trace(options, settings, filter_spec)
+    return _live(options, settings, filter_spec)
+
+
+def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec) -> int:
+    from ebtop.probes import parse_names
+    from ebtop.trace import TraceOptions, trace
+
+    probes = parse_names(options.probes)
+    duration = parse_duration(options.duration) if options.duration is not None else None
+    interval = parse_duration(options.interval) if options.interval is not None else None
+    _require_privileges()
+    return trace(TraceOptions(probes, options.json, duration, interval, settings, filter_spec))
+
+
+def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec) -> int:
+    from ebtop.probes import parse_names
+
+    probes = parse_names(options.probes)
+    if not (os.isatty(0) and os.isatty(1)):
+        raise EbtopError("the screen needs a terminal", "input or output is not one", "use `ebtop trace` in pipes")
+    _require_privileges()
+    from ebtop.session import LiveSource
+    from ebtop.store.store import Store
+    from ebtop.ui import app
+
+    source = LiveSource(probes, settings, filter_spec)
+    return app.run(
+        source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse
+    )
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from ebtop.kernel.attach import max_sample_rate
+    from ebtop.probes.base import Settings
+
+    limit = max_sample_rate()
+    if not 1 <= options.rate <= limit:
+        raise UsageError(f"can't sample {options.rate} times a second", f"this kernel takes 1 to {limit}", "see --rate")
+    latency = options.min_latency
+    if not 0 <= latency <= _MAX_DURATION_S * 1000:
+        raise UsageError(f"{latency} is not a latency in milliseconds", "", "give 0 or more")
+    return Settings(hertz=options.rate, min_latency_ms=latency)
+
+
+def _filter(options: argparse.Namespace) -> FilterSpec:
+    from ebtop.kernel.cgroups import CgroupHierarchy, container_cgroups
+    from ebtop.probes.filters import FilterSpec
+
+    pids: set[int] = set()
+    for part in (p for text in options.pid for p in text.split(",")):
+        if not part.strip().isdecimal() or not 0 < int(part) < 1 << 22:
+            raise UsageError(f"{part!r} is not a pid", "", "give --pid N,..")
+        pids.add(int(part))
+    comms = {part for text in options.comm for part in text.split(",") if part}
+    cgroups = list(options.cgroup)
+    for container in options.container:
+        cgroups += container_cgroups(CgroupHierarchy.detect(), container)
+    if options.children and not pids:
+        raise UsageError("--children needs --pid", "", "name the parents with --pid N,..")
+    return FilterSpec(frozenset(pids), options.children, frozenset(comms), tuple(cgroups))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ebtop",
+        description="What this node is doing right now, from eBPF: CPU stacks, execs, TCP, retransmits, slow connects.",
+        epilog="Without a command: live. `ebtop COMMAND --help` says more.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ebtop {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    live = commands.add_parser("live", help="the screen on this node (default)", allow_abbrev=False)
+    live.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
+    live.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+    live.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    trace = commands.add_parser("trace", help="lines on standard output", allow_abbrev=False)
+    trace.add_argument("probes", metavar="PROBE[,PROBE...]", help=f"which probes ({_default_probes()})")
+    trace.add_argument("--json", action="store_true", help="one JSON object a line")
+    trace.add_argument("--duration", metavar="T", help="stop after T: seconds, or 30s, 5m")
+    trace.add_argument("--interval", metavar="T", help="print stacks every T, not only at the end")
+    for command in (live, trace):
+        _add_filters(command)
+        command.add_argument("--rate", metavar="HZ", type=int, default=49, help="CPU samples a second (%(default)s)")
+        command.add_argument(
+            "--min-latency", metavar="MS", type=float, default=100.0,
+            help="connects that took at least this long (%(default)g; 0 = all)",
+        )  # fmt: skip
+    doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true", help="one JSON object")
+    return parser
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("filters", "applied in the kernel; values of one kind are alternatives")
+    group.add_argument("--pid", metavar="N,..", action="append", default=[], help="only these processes")
+    group.add_argument("--children", action="store_true", help="and what the processes of --pid fork from now on")
+    group.add_argument("--comm", metavar="NAME", action="append", default=[], help="only tasks of this name")
+    group.add_argument("--cgroup", metavar="PATH", action="append", default=[], help="only this cgroup and below")
+    group.add_argument("--container", metavar="ID", action="append", default=[], help="only this container, by its id")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line of error, as all commands have."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, "", f"see `{self.prog} --help`")
+
+
+def _default_probes() -> str:
+    from ebtop.probes.names import DEFAULT
+
+    return ",".join(DEFAULT)
+
+
+def _require_privileges() -> None:
+    capabilities = 0
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                capabilities = int(line.split()[1], 16)
+    has = {bit for bit in (_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF) if capabilities >> bit & 1}
+    if not (_CAP_SYS_ADMIN in has or {_CAP_PERFMON, _CAP_BPF} <= has):
+        raise EbtopError(
+            "loading BPF programs is not allowed for this user",
+            "it needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN",
+            "run it with sudo",
+        )
+
+
+def _leave_deleted_directory() -> None:
+    """A working directory that no longer exists makes unrelated things fail later, with strange words."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir("/")

@@ -1,0 +1,60 @@
+"""Network namespaces: which there are, and doing something inside one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from ebtop.kernel import syscall
+
+_OWN = "/proc/thread-self/ns/net"
+_NAMED = "/run/netns"
+
+
+def own() -> int:
+    """Inode number of this thread's network namespace."""
+    return os.stat(_OWN).st_ino
+
+
+def find() -> dict[int, str]:
+    """Inode number to a path that opens the namespace, for every one that a process or a name holds.
+
+    Nothing is kept open: a descriptor would keep a namespace alive that its container has given up.
+    """
+    found: dict[int, str] = {}
+    for pid in os.listdir("/proc"):
+        if pid.isdecimal():
+            _note(found, f"/proc/{pid}/ns/net")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(_NAMED):
+            _note(found, f"{_NAMED}/{name}")
+    return found
+
+
+@contextlib.contextmanager
+def inside(inode: int, path: str) -> Iterator[None]:
+    """Run the body in another namespace, this thread only.
+
+    Raises OSError when the namespace is gone, or the path now leads to another one.
+    """
+    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(target).st_ino != inode:
+                raise ProcessLookupError(3, "the namespace is gone")
+            syscall.setns(target, syscall.CLONE_NEWNET)
+        finally:
+            os.close(target)
+        try:
+            yield
+        finally:
+            syscall.setns(home, syscall.CLONE_NEWNET)
+    finally:
+        os.close(home)
+
+
+def _note(found: dict[int, str], path: str) -> None:
+    with contextlib.suppress(OSError):
+        found.setdefault(os.stat(path).st_ino, path)

@@ -1,0 +1,120 @@
+"""cpu: what the CPUs run, as stacks of addresses; names come later and elsewhere."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ebtop.kernel.attach import Sampler
+from ebtop.kernel.cpus import online_cpus
+from ebtop.kernel.environment import Environment
+from ebtop.kernel.module import Attachment, Module
+from ebtop.probes.base import Context, Probe, Settings, comm_text
+
+_HALVES = 2
+_MIN_ENTRIES, _MAX_ENTRIES = 1024, 4096
+_MAX_PAUSE_S = 1.0
+_MARGIN = 2.0
+_KEPT_STACKS = 20_000
+
+
+class RawSample(NamedTuple):
+    """Samples of one stack of one process, by address."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int
+    cgroup: str | None
+    samples: int
+    user: tuple[int, ...]
+    """Leaf first; empty = none could be read."""
+    kernel: tuple[int, ...]
+    user_cut: bool
+    """The walk ended before the end of the stack for lack of room."""
+
+
+class CpuProbe(Probe):
+    """Source: perf_event cpu-clock on every online CPU, bpf_get_stack."""
+
+    name = "cpu"
+    artifact = "cpu"
+    summary = "CPU stacks, sampled"
+
+    def __init__(self, module: Module, context: Context, required: Mapping[str, Probe]) -> None:
+        super().__init__(module, context, required)
+        self._half = 0
+        self._stack = struct.Struct(module.artifact.layouts["stack"].format)
+        self._key = struct.Struct(module.artifact.layouts["samples_0.key"].format)
+        self._stacks: dict[int, tuple[tuple[int, ...], bool]] = {}
+        self._without_stack = 0
+        entries = module.maps["stacks_0"].spec.max_entries
+        self._pause_s = min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(context.settings)))
+        self._due = 0.0
+
+    @classmethod
+    def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
+        return [Attachment("on_sample", Sampler(settings.hertz))]
+
+    @classmethod
+    def sizes(cls, settings: Settings) -> dict[str, int]:
+        entries = _MIN_ENTRIES
+        while entries < _MARGIN * _stacks_per_second(settings) * _MAX_PAUSE_S and entries < _MAX_ENTRIES:
+            entries *= 2
+        return {f"{name}_{half}": entries for name in ("samples", "stacks") for half in range(_HALVES)}
+
+    @classmethod
+    def headers(cls, settings: Settings) -> dict[str, str]:
+        return {"user_stack.h": settings.user_stacks.header}
+
+    def is_due(self, now: float) -> bool:
+        """Whether the maps must be emptied: each second, or as often as every sample might be a new stack."""
+        if now < self._due:
+            return False
+        self._due = now + self._pause_s
+        return True
+
+    def lost(self) -> dict[str, int]:
+        return {"sample without its stack": self._without_stack} if self._without_stack else {}
+
+    def samples(self, time_ns: int) -> list[RawSample]:
+        """What was sampled since the last call. Flips the halves, then empties the one just left."""
+        old = self._half
+        self._half = 1 - old
+        self.module.maps["epoch"].update(struct.pack("=I", 0), struct.pack("=I", self._half))
+        counts = list(self.module.maps[f"samples_{old}"].batches(delete=True))
+        self._read_stacks(old)
+        path = self.context.cgroups.path
+        found = []
+        for keys, values in counts:
+            for key, (n,) in zip(self._key.iter_unpack(keys), struct.iter_unpack("=Q", values), strict=True):
+                user_hash, kernel_hash, cgroup, pid, uid, comm = key
+                user, cut = self._find(user_hash, n)
+                kernel, _ = self._find(kernel_hash, n)
+                found.append(RawSample(time_ns, pid, comm_text(comm), uid, path(cgroup), n, user, kernel, cut))
+        return found
+
+    def _read_stacks(self, half: int) -> None:
+        """Stacks are kept here for a while: a program that was still running at the flip may name an older one."""
+        if len(self._stacks) > _KEPT_STACKS:
+            self._stacks.clear()
+        for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):
+            for (stack_hash,), (depth, cut, *addresses) in zip(
+                struct.iter_unpack("=Q", keys), self._stack.iter_unpack(values), strict=True
+            ):
+                self._stacks[stack_hash] = tuple(addresses[:depth]), bool(cut)
+
+    def _find(self, stack_hash: int, samples: int) -> tuple[tuple[int, ...], bool]:
+        if not stack_hash:
+            return (), False
+        found = self._stacks.get(stack_hash)
+        if found is None:
+            self._without_stack += samples
+            return (), True
+        return found
+
+
+def _stacks_per_second(settings: Settings) -> float:
+    """At most: a user and a kernel stack in each sample."""
+    return 2.0 * settings.hertz * len(online_cpus())

@@ -1,0 +1,3 @@
+"""The names people choose probes by; importing this costs nothing."""
+
+DEFAULT = ("cpu", "exec", "tcp", "retransmits", "connects")

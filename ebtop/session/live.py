@@ -1,0 +1,293 @@
+"""The live source: loads probes into this kernel, drains them, and takes them out again."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from ebtop.errors import EbtopError
+from ebtop.kernel.accounting import RunTimeStats
+from ebtop.probes import DEFAULT
+from ebtop.probes.base import Settings
+from ebtop.probes.cpu import CpuProbe
+from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
+from ebtop.probes.filters import FilterSpec, KernelFilter
+from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
+from ebtop.probes.sockets import SocketsProbe
+from ebtop.session import health
+from ebtop.session.naming import NamingThread
+from ebtop.session.probe_set import Loaded, ProbeSet
+from ebtop.store.records import Batch, ExecRecord, Record
+from ebtop.store.source import Health, MapUse, ProbeHealth, Sink, UnloadProof
+
+DRAIN_S = 0.05
+"""Between two looks at the ring buffers: at 14,000 execs a second they hold a quarter of a second."""
+POLL_S = 1.0
+_LOG_LINES = 500
+_NAMES_WAIT_S = 10.0
+_NOTED_EXECS_PER_DRAIN = 2
+_COMMAND_TIMEOUT_S = 30.0
+_CHILDREN = "(children)"
+
+
+class LiveSource:
+    """Implements ebtop.store.source.Source on the running kernel.
+
+    One thread, the collector, owns everything that touches the kernel; other threads hand it commands. It is the
+    caller's in `run`, and one of our own after `start`.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        probes: Iterable[str] = DEFAULT,
+        settings: Settings | None = None,
+        filter_spec: FilterSpec | None = None,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """Nothing is loaded yet. `on_log` also gets every line of the log, from any thread."""
+        self.probe_names = tuple(probes)
+        self._spec = filter_spec or FilterSpec()
+        self._on_log = on_log
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._set = ProbeSet(settings or Settings(), self.log)
+        self._filter: KernelFilter | None = None
+        self._failed: dict[str, EbtopError] = {}
+        self._waiting = set(self.probe_names)
+        self._stats: RunTimeStats | None = None
+        self._known_maps: dict[int, MapUse] = {}
+        self._last: dict[str, ProbeHealth] = {}
+        self._health = self._measure()
+        self._commands: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._naming: NamingThread | None = None
+        self._proofs: tuple[UnloadProof, ...] = ()
+        self._sampled_at = 0.0
+
+    def log(self, line: str) -> None:
+        """Add a line to what the log pane shows. From any thread."""
+        self._log.append(line)
+        if self._on_log is not None:
+            self._on_log(line)
+
+    def open(self) -> None:
+        """Load every probe asked for. What fails is in `failures`; the others run."""
+        self._stats = RunTimeStats()
+        for name in self.probe_names:
+            try:
+                self._load(name)
+            except EbtopError as error:
+                self.log(f"{name}: {error.line()}")
+            self._health = self._measure()
+        self._set.forget_kernel()
+        self._sampled_at = time.monotonic()
+
+    @property
+    def failures(self) -> dict[str, EbtopError]:
+        """Why probes could not be loaded."""
+        return dict(self._failed)
+
+    def run(self, sink: Sink) -> None:
+        """Drain until `stop`, in this thread; then drain once more and unload. `sink` is called from two threads."""
+        self._naming = NamingThread(sink, self.log)
+        try:
+            next_poll = time.monotonic()
+            while not self._stop.is_set():
+                self._execute_commands()
+                self._drain(sink)
+                if time.monotonic() >= next_poll:
+                    next_poll = max(next_poll + POLL_S, time.monotonic())
+                    self._poll(sink)
+                self._wake.wait(DRAIN_S)
+                self._wake.clear()
+            self._drain(sink, final=True)
+            self._poll(sink)
+        finally:
+            self._naming.finish(_NAMES_WAIT_S)
+            self._health = self._measure()
+            self._unload_all()
+
+    def stop(self) -> None:
+        """End `run` soon. From any thread or signal handler."""
+        self._stop.set()
+        self._wake.set()
+
+    def start(self, sink: Sink) -> None:
+        """Load and run in a thread of its own."""
+        self._thread = threading.Thread(target=self._open_and_run, args=(sink,), name="ebtop-collector", daemon=True)
+        self._thread.start()
+
+    def health(self) -> Health:
+        """As of the last poll."""
+        return self._health._replace(log=tuple(self._log))
+
+    def unload(self, probe: str) -> UnloadProof:
+        """Take one probe out of the kernel and read back that it is gone."""
+        proof: UnloadProof = self._ask(lambda: self._unload(probe))
+        return proof
+
+    def load(self, probe: str) -> None:
+        """Load a probe again."""
+        self._ask(lambda: self._load(probe))
+
+    def set_filter(self, spec: FilterSpec) -> None:
+        """Look at something else from now on, without reloading. Raises EbtopError and changes nothing if it can't."""
+        self._ask(lambda: self._apply_filter(spec))
+
+    def close(self) -> tuple[UnloadProof, ...]:
+        """Stop, unload everything, and say what went."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._unload_all()
+        return self._proofs
+
+    def _open_and_run(self, sink: Sink) -> None:
+        try:
+            self.open()
+            self.run(sink)
+        except Exception as error:
+            # The thread must not die silently with programs loaded; the pane shows why nothing moves any more.
+            self.log(f"collecting stopped: {type(error).__name__}: {error}")
+            for name in self.probe_names:
+                self._failed.setdefault(name, EbtopError("collecting stopped", str(error), "report this"))
+            self._health = self._measure()
+        finally:
+            self._unload_all()
+
+    def _ask(self, command: Callable[[], Any]) -> Any:
+        """Have the collector do it, and wait; before it runs there is nobody to wait for."""
+        future: Future[Any] = Future()
+        self._commands.put((command, future))
+        self._wake.set()
+        if self._thread is None or not self._thread.is_alive():
+            self._execute_commands()
+        try:
+            return future.result(_COMMAND_TIMEOUT_S)
+        except TimeoutError:
+            raise EbtopError("the collector does not answer", f"waited {_COMMAND_TIMEOUT_S:.0f} s", "quit") from None
+
+    def _execute_commands(self) -> None:
+        while True:
+            try:
+                command, future = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                future.set_result(command())
+            except Exception as error:
+                future.set_exception(error)
+            self._health = self._measure()
+
+    def _load(self, name: str) -> None:
+        self._failed.pop(name, None)
+        try:
+            self._set.load(name)
+            if self._filter is None:
+                self._filter = KernelFilter(self._set.filter_maps(), self._set.context.hierarchy)
+                self._apply_filter(self._spec)
+        except EbtopError as error:
+            self._failed[name] = error
+            raise
+        finally:
+            self._waiting.discard(name)
+
+    def _unload(self, name: str) -> UnloadProof:
+        if name in self._set.loaded:
+            self._last[name] = health.probe_health(name, self._set.loaded[name], self._known_maps)
+        proof = self._set.unload(name)
+        self._known_maps.clear()
+        if not self._set.filter_maps():
+            self._filter = None
+        return proof
+
+    def _unload_all(self) -> None:
+        if self._set.loaded:
+            self._proofs = self._set.close()
+        if self._stats is not None:
+            self._stats.close()
+            self._stats = None
+
+    def _apply_filter(self, spec: FilterSpec) -> None:
+        if self._filter is not None:
+            self._filter.apply(spec)
+        self._spec = spec
+        if spec.children:
+            self._set.load(_CHILDREN)
+        elif _CHILDREN in self._set.loaded:
+            self._set.unload(_CHILDREN)
+
+    def _drain(self, sink: Sink, *, final: bool = False) -> None:
+        now_ns = time.time_ns()
+        records: list[Record] = []
+        for loaded in self._set.loaded.values():
+            records.extend(loaded.probe.drain())
+            if isinstance(loaded.probe, CpuProbe) and (final or loaded.probe.is_due(time.monotonic())):
+                self._sample(loaded.probe)
+        if not records:
+            return
+        sink(Batch(now_ns, records))
+        if "cpu" in self._set.loaded and self._naming is not None:
+            self._note_processes(records)
+
+    def _note_processes(self, records: list[Record]) -> None:
+        """A few new processes at a time: one that ends before its first samples are named is unknown otherwise."""
+        started = [r.pid for r in records if isinstance(r, ExecRecord) and r.ret == 0]
+        for pid in started[-_NOTED_EXECS_PER_DRAIN:]:
+            assert self._naming is not None
+            self._naming.note_process(pid)
+
+    def _poll(self, sink: Sink) -> None:
+        self._set.context.clock.adjust()
+        if self._filter is not None:
+            self._filter.refresh()
+        batch = Batch(time.time_ns(), [])
+        for loaded in self._set.loaded.values():
+            batch = loaded.probe.poll(batch)
+        if batch.tcp_scan is not None and self._filter is not None and self._spec:
+            passes = self._filter.predicate()
+            scan = batch.tcp_scan
+            batch = batch._replace(tcp_scan=scan._replace(connections=tuple(filter(passes, scan.connections))))
+        sink(batch)
+        self._health = self._measure()
+
+    def _sample(self, probe: CpuProbe) -> None:
+        now, time_ns = time.monotonic(), time.time_ns()
+        samples = probe.samples(time_ns)
+        if self._naming is not None:
+            self._naming.add(time_ns, samples, now - self._sampled_at)
+        self._sampled_at = now
+
+    def _measure(self) -> Health:
+        probes = []
+        for name in (*self.probe_names, *(n for n in self._set.loaded if n not in self.probe_names)):
+            if name in self._set.loaded:
+                probes.append(self._loaded_health(name, self._set.loaded[name]))
+            elif name in self._failed:
+                probes.append(health.failed(name, self._failed[name]))
+            elif name in self._waiting:
+                probes.append(health.not_loaded(name, "loading"))
+            else:
+                last = self._last.get(name, health.not_loaded(name, "off"))
+                probes.append(last._replace(state="off", maps=(), ring_fill=0.0))
+        if self._set.filter_maps():
+            filters = health.not_loaded("(filter)", "on")
+            probes.append(health.with_shared(filters, self._set.shared, FILTER_MAPS, self._known_maps))
+        return health.whole(probes, self._stats is not None and self._stats.enabled, self._log)
+
+    def _loaded_health(self, name: str, loaded: Loaded) -> ProbeHealth:
+        measured = health.probe_health(name, loaded, self._known_maps)
+        if name == SocketsProbe.name:
+            return health.with_shared(measured, self._set.shared, SOCKET_MAPS, self._known_maps)
+        if name == "cpu" and self._naming is not None and self._naming.lost:
+            measured.lost["naming fell behind"] = self._naming.lost
+        return measured

@@ -1,0 +1,74 @@
+"""The thread that turns sampled addresses into names, so that reading a large binary never delays a drain."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ebtop.probes.cpu import RawSample
+from ebtop.store.records import Batch, Record, StackRecord
+from ebtop.store.source import Sink
+from ebtop.symbols.symbolizer import Symbolizer
+
+_MAX_WAITING = 30
+"""Seconds of samples that may wait; beyond that the oldest are given up and counted."""
+
+
+class _Work(NamedTuple):
+    time_ns: int
+    samples: list[RawSample]
+    sampled_s: float
+
+
+class NamingThread:
+    """Takes raw samples, gives named stacks to a sink."""
+
+    def __init__(self, sink: Sink, log: Callable[[str], None]) -> None:
+        self._sink = sink
+        self._log = log
+        self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
+        self.lost = 0
+        """Samples given up because naming fell behind."""
+        self._thread = threading.Thread(target=self._run, name="ebtop-names", daemon=True)
+        self._thread.start()
+
+    def add(self, time_ns: int, samples: list[RawSample], sampled_s: float) -> None:
+        """Name these samples soon."""
+        try:
+            self._queue.put_nowait(_Work(time_ns, samples, sampled_s))
+        except queue.Full:
+            self.lost += sum(sample.samples for sample in samples)
+
+    def note_process(self, pid: int) -> None:
+        """A process has just exec'd: look at its mappings while it lives."""
+        if self._queue.qsize() < _MAX_WAITING:
+            self._queue.put_nowait(pid)
+
+    def finish(self, timeout_s: float) -> None:
+        """Name what waits, then end."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        symbolizer = Symbolizer()
+        while (work := self._queue.get()) is not None:
+            if isinstance(work, int):
+                symbolizer.note_process(work)
+                continue
+            self._sink(Batch(work.time_ns, self._name(symbolizer, work.samples), sampled_s=work.sampled_s))
+
+    def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
+        records: list[Record] = []
+        for sample in samples:
+            frames, complete = symbolizer.stack(
+                sample.pid, sample.user, sample.kernel, truncated_user=sample.user_cut
+            )
+            records.append(
+                StackRecord(
+                    sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, "cpu", sample.samples, frames,
+                    complete,
+                )
+            )  # fmt: skip
+        return records

@@ -1,0 +1,166 @@
+"""Which probes are loaded: loading with what they require, sharing maps, unloading with proof."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from ebtop.errors import EbtopError
+from ebtop.kernel import accounting, map_budget
+from ebtop.kernel.artifact import Artifact, MapSpec
+from ebtop.kernel.cgroups import CgroupHierarchy, CgroupNames
+from ebtop.kernel.compiler import Compiler
+from ebtop.kernel.environment import Environment
+from ebtop.kernel.maps import Map
+from ebtop.kernel.module import LoadError, Module
+from ebtop.probes import REGISTRY
+from ebtop.probes.base import Clock, Context, Probe, Settings
+from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
+from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
+from ebtop.store.source import UnloadProof
+
+MAP_CAP_BYTES = 32 << 20
+_SHARED = (*FILTER_MAPS, *SOCKET_MAPS)
+
+
+class Loaded(NamedTuple):
+    """A probe in the kernel."""
+
+    probe: Probe
+    module: Module
+    notes: tuple[str, ...]
+
+
+class ProbeSet:
+    """The loaded probes. One thread only."""
+
+    def __init__(self, settings: Settings, log: Callable[[str], None], map_cap: int = MAP_CAP_BYTES) -> None:
+        """`map_cap` bounds the memory that the maps of all probes can take, in bytes."""
+        self._settings = settings
+        self._log = log
+        self._map_cap = map_cap
+        self._compiler = Compiler(log=log)
+        self._environment: Environment | None = None
+        hierarchy = CgroupHierarchy.detect()
+        self.context = Context(settings, Clock(), hierarchy, CgroupNames(hierarchy))
+        self.loaded: dict[str, Loaded] = {}
+        self.shared: dict[str, Map] = {}
+
+    def load(self, name: str) -> None:
+        """Load a probe and what it requires; nothing happens when it is there. Raises EbtopError."""
+        if name in self.loaded:
+            return
+        kind = REGISTRY[name]
+        for required in kind.requires:
+            self.load(required)
+        try:
+            self.loaded[name] = self._load(kind)
+        except EbtopError as error:
+            if isinstance(error, LoadError) and error.log:
+                for line in error.log.splitlines():
+                    self._log(f"{name}: verifier: {line}")
+            self._unload_unneeded()
+            raise
+
+    def unload(self, name: str) -> UnloadProof:
+        """Unload a probe, and what only it required. Raises EbtopError when it is not loaded."""
+        if name not in self.loaded:
+            raise EbtopError(f"{name} is not loaded")
+        began = time.monotonic()
+        programs, maps, remaining = self._unload(name)
+        for more_programs, more_maps, more_remaining in self._unload_unneeded():
+            programs, maps, remaining = programs + more_programs, maps + more_maps, remaining + more_remaining
+        kept = [
+            f"{required} stays for {', '.join(self._users(required))}"
+            for required in REGISTRY[name].requires
+            if required in self.loaded
+        ]
+        return UnloadProof(name, programs, maps, time.monotonic() - began, remaining, "; ".join(kept))
+
+    def close(self) -> tuple[UnloadProof, ...]:
+        """Unload everything."""
+        chosen = [name for name in self.loaded if not name.startswith("(")]
+        proofs = [self.unload(name) for name in chosen]
+        proofs += [self.unload(name) for name in tuple(self.loaded)]
+        self.forget_kernel()
+        return tuple(proofs)
+
+    def forget_kernel(self) -> None:
+        """Free the kernel's types (10 MB); they are read again for the next load."""
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+    def filter_maps(self) -> Mapping[str, Map]:
+        """The maps of the in-kernel filter; they exist once any probe is loaded."""
+        return {name: self.shared[name] for name in FILTER_MAPS if name in self.shared}
+
+    def _load(self, kind: type[Probe]) -> Loaded:
+        environment = self._kernel()
+        artifact = self._compiler.artifact(kind.artifact, kind.headers(self._settings))
+        attachments = kind.attachments(environment, self._settings)
+        self._create_shared(artifact)
+        module = Module(
+            artifact, attachments, environment, maps=self._sized_maps(kind, artifact), shared=self.shared
+        )
+        try:
+            probe = kind(module, self.context, {name: self.loaded[name].probe for name in kind.requires})
+        except BaseException:
+            module.close()
+            raise
+        return Loaded(probe, module, kind.blind_spots(environment))
+
+    def _kernel(self) -> Environment:
+        if self._environment is None:
+            constants: dict[str, int] = {}
+            for kind in REGISTRY.values():
+                constants.update(kind.constants(self._settings))
+            self._environment = Environment(constants)
+        return self._environment
+
+    def _sized_maps(self, kind: type[Probe], artifact: Artifact) -> list[MapSpec]:
+        sizes = kind.sizes(self._settings)
+        wanted = [
+            spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)) for spec in artifact.maps
+        ]
+        own = [spec for spec in wanted if spec.name not in self.shared]
+        fitted = {spec.name: spec for spec in map_budget.fit(own, self._map_cap - self._bytes_at_most())}
+        if any(fitted[spec.name] != spec for spec in own):
+            self._log(f"{kind.name}: smaller maps, to stay under {self._map_cap >> 20} MiB in all")
+        return [fitted.get(spec.name, spec) for spec in wanted]
+
+    def _bytes_at_most(self) -> int:
+        own = (m for loaded in self.loaded.values() for m in loaded.module.own_maps().values())
+        return sum(map_budget.bytes_at_most(m.spec) for m in (*own, *self.shared.values()))
+
+    def _create_shared(self, artifact: Artifact) -> None:
+        sizes = REGISTRY["(sockets)"].sizes(self._settings)
+        for spec in artifact.maps:
+            if spec.name in _SHARED and spec.name not in self.shared:
+                self.shared[spec.name] = Map(spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)))
+
+    def _users(self, name: str) -> list[str]:
+        return [other for other in self.loaded if name in REGISTRY[other].requires]
+
+    def _unload(self, name: str) -> tuple[int, int, tuple[str, ...]]:
+        """Programs and maps that went, and the ids that did not."""
+        loaded = self.loaded.pop(name)
+        loaded.probe.close()
+        result = loaded.module.unload()
+        maps, remaining = self._free_shared()
+        return result.programs, result.maps + maps, result.remaining_ids + remaining
+
+    def _unload_unneeded(self) -> list[tuple[int, int, tuple[str, ...]]]:
+        """Probes that are loaded only because others required them."""
+        required = {r for kind in REGISTRY.values() for r in kind.requires}
+        return [self._unload(name) for name in tuple(self.loaded) if name in required and not self._users(name)]
+
+    def _free_shared(self) -> tuple[int, tuple[str, ...]]:
+        """Close shared maps that no loaded probe uses any more."""
+        used = {spec.name for loaded in self.loaded.values() for spec in loaded.module.artifact.maps}
+        unused = [name for name in self.shared if name not in used]
+        ids = [accounting.map_id(self.shared[name].fd) for name in unused]
+        for name in unused:
+            self.shared.pop(name).close()
+        return len(unused), accounting.wait_until_gone([], ids, 2.0)
