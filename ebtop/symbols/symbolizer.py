@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from ebtop.store.records import Frame
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
-from ebtop.symbols.entry import is_complete
+from ebtop.symbols.demangle import demangle
+from ebtop.symbols.entry import is_complete, is_entry
 from ebtop.symbols.frames import UNKNOWN, FrameCache
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.mappings import MappedFile, Mapping
@@ -107,10 +108,13 @@ def _native_frame(binary: Binary, mapping: Mapping, address: int) -> Frame:
     elf_address = binary.address(offset)
     if elf_address is None:
         return _unnamed(mapping.file, offset)
-    name = binary.name(elf_address)
-    if not name:
+    raw = binary.name(elf_address)
+    if not raw:
         return _unnamed(mapping.file, elf_address)
-    return Frame(printable(name), "native", mapping.file.label)
+    name = printable(raw)
+    frame = Frame(demangle(name), "native", mapping.file.label)
+    # Programs may call a C++ function of their own "clone": that is no entry, as its mangled name shows.
+    return frame._replace(name=name) if is_entry(frame) else frame
 
 
 def _unnamed(file: MappedFile, offset: int) -> Frame:
