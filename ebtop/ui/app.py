@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ebtop.errors import EbtopError
 from ebtop.store.source import Source, UnloadProof
-from ebtop.units import duration, plural
+from ebtop.ui.proof import proofs_text
 
 if TYPE_CHECKING:
     from ebtop.ui.live import SnapshotStore
@@ -58,13 +58,5 @@ def _check_terminal() -> None:
 
 def _tell(proofs: tuple[UnloadProof, ...]) -> None:
     """One line on stderr: what was unloaded and what is left."""
-    if not proofs:
-        return
-    programs, maps = sum(p.programs for p in proofs), sum(p.maps for p in proofs)
-    remaining = [name for proof in proofs for name in proof.remaining_ids]
-    left = f"{len(remaining)} left" + (f": {', '.join(remaining)}" if remaining else "")
-    print(
-        f"ebtop: unloaded {plural(programs, 'program')} and {plural(maps, 'map')} "
-        f"in {duration(sum(p.seconds for p in proofs))}, {left}",
-        file=sys.stderr,
-    )
+    if proofs:
+        print(f"ebtop: {proofs_text(proofs)}", file=sys.stderr)

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from textual import events
 from textual.message import Message
 
-from ebtop.ui.moment import Moment
+from ebtop.ui.moment import Cost, Moment
 from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
 from ebtop.units import count, duration, mebibytes, percent, wall_clock
+
+_BETWEEN: Run = (" │ ", "faint")
+_DEAR = 5.0
+"""Percent of the node from which the overhead is shown as bad."""
 
 
 def fitting(groups: list[tuple[int, list[Run]]], width: int) -> list[list[Run]]:
@@ -59,7 +63,8 @@ class Header(Bar):
         ]
         right: list[Run] = []
         if self._paused_s is not None:
-            right.append((f" PAUSED {duration(self._paused_s)} ", "badge"))
+            since = f" {duration(self._paused_s)}" if self._paused_s >= 1 else ""
+            right.append((f" PAUSED{since} ", "badge"))
         elif self._moment:
             right.append(("● LIVE", "good"))
         else:
@@ -119,50 +124,38 @@ class Status(Bar):
     def lines(self, width: int, height: int) -> list[Line]:
         if self._moment is None:
             return [Line(((" starting …", "dim"),), "bar")]
-        separated: list[tuple[int, list[Run]]] = []
-        for rank, group in enumerate(self._groups(self._moment)):
-            separated.append((rank, [(" │ ", "faint") if rank else (" ", "dim"), *group]))
-        runs = [run for group in fitting(separated, width) for run in group]
-        lost = sum(probe.lost_total for probe in self._moment.health.probes)
-        return [Line(tuple(runs), "warn" if lost else "bar")]
+        runs = [run for group in fitting(self._groups(self._moment), width) for run in group]
+        return [Line(tuple(runs), "warn" if self._moment.lost_total else "bar")]
 
-    def _groups(self, moment: Moment) -> list[list[Run]]:
-        """What is shown, most important first; the last go where the line is too short."""
-        health = moment.health
-        lost = sum(probe.lost_total for probe in health.probes)
-        named = [probe for probe in health.probes if not probe.name.startswith("(")]
+    def _groups(self, moment: Moment) -> list[tuple[int, list[Run]]]:
+        """Rank and runs of what is shown."""
+        probes, lost = moment.health.probes, moment.lost_total
+        named = [probe for probe in probes if not probe.name.startswith("(")]
         on = sum(probe.state == "on" for probe in named)
-        ring = max((probe.ring_fill for probe in health.probes), default=0.0)
-        loss: list[Run] = [("lost ", "dim"), (count(lost), "bad" if lost else "good")]
+        ring = max((probe.ring_fill for probe in probes), default=0.0)
+        let_go = moment.snapshot.dropped_rows
+        groups = self._overhead(moment.cost)
+        groups.append((1, [_BETWEEN, ("lost ", "dim"), (count(lost), "bad" if lost else "good")]))
         if lost:
-            loss.append((" events: counts marked ≥ are floors", "text"))
-        return [
-            self._overhead(moment),
-            loss,
-            [("probes ", "dim"), (f"{on}/{len(named)}", "good" if on == len(named) else "warn")],
-            [("maps ", "dim"), (mebibytes(sum(probe.map_bytes for probe in health.probes)), "text")],
-            [("ring ", "dim"), (f"{100 * ring:.0f} % full", "warn" if ring > 0.5 else "text")],
-            [("rss ", "dim"), (mebibytes(health.rss_bytes), "text")],
-        ]
+            groups.append((6, [(" events: counts marked ≥ are floors", "text")]))
+        groups.append(
+            (2, [_BETWEEN, ("probes ", "dim"), (f"{on}/{len(named)}", "good" if on == len(named) else "warn")])
+        )
+        groups.append((4, [_BETWEEN, ("maps ", "dim"), (mebibytes(sum(probe.map_bytes for probe in probes)), "text")]))
+        groups.append((5, [_BETWEEN, ("ring ", "dim"), (f"{100 * ring:.0f} % full", "warn" if ring > 0.5 else "text")]))
+        groups.append((7, [_BETWEEN, ("rss ", "dim"), (mebibytes(moment.health.rss_bytes), "text")]))
+        if let_go:
+            groups.append((8, [_BETWEEN, ("rows let go ", "dim"), (count(let_go), "text")]))
+        return groups
 
-    def _overhead(self, moment: Moment) -> list[Run]:
-        cost = moment.cost
+    def _overhead(self, cost: Cost | None) -> list[tuple[int, list[Run]]]:
         if cost is None:
-            return [("overhead ", "dim"), ("…", "text")]
-        if cost.bpf is None:
-            return [
-                ("overhead ", "dim"),
-                (f"≥{percent(cost.total)}", "strong"),
-                (" of the node = ", "dim"),
-                ("bpf unknown", "warn"),
-                (f" + ebtop {percent(cost.own)}", "text"),
-            ]
-        style = "strong" if cost.total < 5 else "bad"
+            return [(0, [(" overhead ", "dim"), ("…", "text")])]
+        total = percent(cost.total) if cost.bpf is not None else f"≥{percent(cost.total)}"
+        bpf: Run = (f"bpf {percent(cost.bpf)}", "text") if cost.bpf is not None else ("bpf unknown", "warn")
         return [
-            ("overhead ", "dim"),
-            (percent(cost.total), style),
-            (" of the node = ", "dim"),
-            (f"bpf {percent(cost.bpf)} + ebtop {percent(cost.own)}", "text"),
+            (0, [(" overhead ", "dim"), (total, "strong" if cost.total < _DEAR else "bad")]),
+            (3, [(" of the node = ", "dim"), bpf, (f" + ebtop {percent(cost.own)}", "text")]),
         ]
 
 

@@ -22,9 +22,9 @@ from ebtop.text import clean
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.icicle import Icicle
-from ebtop.ui.moment import CostMeter, Moment
+from ebtop.ui.moment import CostMeter, LossCounter, Moment
 from ebtop.ui.palette import Palette
-from ebtop.ui.panes.base import proof_text
+from ebtop.ui.proof import proof_text, proofs_text
 from ebtop.ui.screens.live import LiveScreen
 from ebtop.ui.strips import Line
 from ebtop.ui.themes import Theme
@@ -99,6 +99,7 @@ class LiveApp(App[None], inherit_bindings=False):
         self._filter_text = clean(filter_text)
         self._started = clock()
         self._meter = CostMeter()
+        self._losses = LossCounter()
         self._moment: Moment | None = None
         self._message: tuple[str, str] | None = None
         self._message_until = 0.0
@@ -132,7 +133,8 @@ class LiveApp(App[None], inherit_bindings=False):
             self.exit(return_code=128 + signal.SIGHUP)
             return
         health = self.source.health()
-        self._moment = Moment(self.store.snapshot(), health, self._meter.measure(health), self._clock() - self._started)
+        cost, lost = self._meter.measure(health), self._losses.count(health)
+        self._moment = Moment(self.store.snapshot(), health, cost, lost, self._clock() - self._started)
         for pane in self.live.panes:
             pane.take(self._moment, self.paused)
         if self._terminal_keeps_up():
@@ -165,11 +167,9 @@ class LiveApp(App[None], inherit_bindings=False):
 
     def action_pause(self) -> None:
         self.paused_at = None if self.paused else self._clock()
-        if self._moment and not self.paused:
+        if not self.paused:
             for pane in self.live.panes:
-                pane.take(
-                    self._moment._replace(snapshot=self._moment.snapshot._replace(stacks=(), sampled_s=0.0)), False
-                )
+                pane.thaw()
         self._draw()
 
     def action_log(self) -> None:
@@ -206,29 +206,36 @@ class LiveApp(App[None], inherit_bindings=False):
         states = {probe.name: probe.state for probe in self.source.health().probes}
         known = [probe for probe in probes if probe in states and probe not in self._busy]
         loaded = [probe for probe in known if states[probe] in ("on", "loading")]
-        work, todo = (self._unload, loaded) if loaded else (self._load, known)
+        work, todo = (self._unload_each, loaded) if loaded else (self._load_each, known)
         if not todo:
             return
         self._busy.update(todo)
         self.announce(f"{'unloading' if loaded else 'loading'} {', '.join(todo)} …", "dim")
-        self.run_worker(partial(_each, work, todo), thread=True, group="probes", exit_on_error=False)
+        self.run_worker(partial(work, todo), thread=True, group="probes", exit_on_error=False)
 
-    def _unload(self, probe: str) -> None:
-        try:
-            proof = self.source.unload(probe)
-        except EbtopError as error:
-            self.post_message(self.Told(probe, error.line(), "bad"))
-        else:
-            self.post_message(self.Told(probe, proof_text(proof), "bad" if proof.remaining_ids else "good", proof))
+    def _unload_each(self, probes: list[str]) -> None:
+        proofs = []
+        for probe in probes:
+            try:
+                proofs.append(self.source.unload(probe))
+            except EbtopError as error:
+                self.post_message(self.Told(probe, error.line(), "bad"))
+            else:
+                style = "bad" if proofs[-1].remaining_ids else "good"
+                self.post_message(self.Told(probe, proof_text(proofs[-1]), style, proofs[-1]))
+        if len(proofs) > 1:
+            style = "bad" if any(proof.remaining_ids for proof in proofs) else "good"
+            self.post_message(self.Told("", proofs_text(proofs), style))
 
-    def _load(self, probe: str) -> None:
-        began = time.monotonic()
-        try:
-            self.source.load(probe)
-        except EbtopError as error:
-            self.post_message(self.Told(probe, error.line(), "bad"))
-        else:
-            self.post_message(self.Told(probe, f"{probe} loaded in {duration(time.monotonic() - began)}", "good"))
+    def _load_each(self, probes: list[str]) -> None:
+        for probe in probes:
+            began = time.monotonic()
+            try:
+                self.source.load(probe)
+            except EbtopError as error:
+                self.post_message(self.Told(probe, error.line(), "bad"))
+            else:
+                self.post_message(self.Told(probe, f"{probe} loaded in {duration(time.monotonic() - began)}", "good"))
 
     def _terminal_keeps_up(self) -> bool:
         return not isinstance(self._driver, TerminalDriver) or self._driver.backlog <= _BACKLOG
@@ -243,14 +250,13 @@ class LiveApp(App[None], inherit_bindings=False):
             self._message = None
             self._show_hints()
         self._show_log()
-        if not self.paused:
-            for pane in self.live.visible_panes:
-                pane.draw()
+        for pane in self.live.visible_panes:
+            pane.draw()
 
     def _after_move(self) -> None:
         """In a layout with one pane the new one has not been drawn while it was hidden."""
         self._show_hints()
-        if self.live.single and not self.paused:
+        if self.live.single:
             self.call_after_refresh(self.live.current.draw)
 
     def _show_hints(self) -> None:
@@ -262,8 +268,3 @@ class LiveApp(App[None], inherit_bindings=False):
             lines = [clean(line) for line in self._moment.health.log] if self._moment else []
             shown = [*lines, *self._told] or ["nothing was printed"]
             self.live.log_text.show([Line(((f" {line}", "text"),)) for line in shown])
-
-
-def _each(work: Callable[[str], None], probes: list[str]) -> None:
-    for probe in probes:
-        work(probe)

@@ -53,14 +53,37 @@ class CostMeter:
         return Cost(own, bpf, probes)
 
 
+class LossCounter:
+    """Events lost since the program started: a probe's own counters begin anew when it is loaded again."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+        self._now: dict[str, int] = {}
+
+    def count(self, health: Health) -> dict[str, int]:
+        """Lost events by probe."""
+        for probe in health.probes:
+            last = self._now.get(probe.name, 0)
+            if probe.lost_total < last:
+                self._before[probe.name] = self._before.get(probe.name, 0) + last
+            self._now[probe.name] = probe.lost_total
+        return {name: self._before.get(name, 0) + now for name, now in self._now.items()}
+
+
 class Moment(NamedTuple):
     """What one tick shows."""
 
     snapshot: Snapshot
     health: Health
     cost: Cost | None
+    lost: dict[str, int]
+    """Events lost since the program started, by probe."""
     elapsed_s: float
     """Since the program started."""
+
+    @property
+    def lost_total(self) -> int:
+        return sum(self.lost.values())
 
     def probe(self, name: str) -> ProbeHealth | None:
         return next((probe for probe in self.health.probes if probe.name == name), None)

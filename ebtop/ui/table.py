@@ -99,6 +99,8 @@ class Table(StripWidget, Generic[R], can_focus=True):
         self.columns = tuple(columns)
         self.row_key = key
         self.rows: Sequence[R] = ()
+        """In the order shown."""
+        self._unsorted: Sequence[R] = ()
         self.sort_column: Column[R] | None = None
         self.reverse = False
         self.cursor = 0
@@ -108,7 +110,8 @@ class Table(StripWidget, Generic[R], can_focus=True):
 
     def show(self, rows: Sequence[R]) -> None:
         """Draw these rows from now on."""
-        self._arrange(rows)
+        self._unsorted = rows
+        self._arrange()
         self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -130,7 +133,7 @@ class Table(StripWidget, Generic[R], can_focus=True):
 
     def sort_by(self, column: Column[R] | None) -> None:
         self.sort_column, self.reverse = column, False
-        self._arrange(self.rows)
+        self._arrange()
         self.redraw()
 
     def action_move(self, rows: int) -> None:
@@ -145,16 +148,16 @@ class Table(StripWidget, Generic[R], can_focus=True):
     def action_bottom(self) -> None:
         self.move_to(len(self.rows) - 1)
 
-    def action_sort(self) -> None:
-        """The next of the columns in view that can be sorted by."""
+    def action_sort(self, step: int) -> None:
+        """The next (or the one before) of the columns in view that can be sorted by."""
         visible = [c for c, _ in choose(self.columns, self.size.width - 2) if c.sort]
         if visible:
-            now = visible.index(self.sort_column) if self.sort_column in visible else -1
-            self.sort_by(visible[(now + 1) % len(visible)])
+            now = visible.index(self.sort_column) if self.sort_column in visible else min(0, -step)
+            self.sort_by(visible[(now + step) % len(visible)])
 
     def action_reverse(self) -> None:
         self.reverse = not self.reverse
-        self._arrange(self.rows if self.sort_column else self.rows[::-1])
+        self._arrange()
         self.redraw()
 
     def action_unsort(self) -> None:
@@ -185,13 +188,14 @@ class Table(StripWidget, Generic[R], can_focus=True):
     def on_blur(self) -> None:
         self.redraw()
 
-    def _arrange(self, rows: Sequence[R]) -> None:
-        column = self.sort_column
+    def _arrange(self) -> None:
+        column, rows = self.sort_column, self._unsorted
         if column and (sort := column.sort):
-            known = sorted(
-                (r for r in rows if sort(r) is not None), key=sort, reverse=column.descending is not self.reverse
-            )
-            rows = [*known, *(r for r in rows if sort(r) is None)]
+            known = [row for row in rows if sort(row) is not None]
+            known.sort(key=sort, reverse=column.descending is not self.reverse)
+            rows = [*known, *(row for row in rows if sort(row) is None)]
+        elif self.reverse:
+            rows = rows[::-1]
         offset = self.cursor - self.top
         self.rows = rows
         if self.cursor_key is not None:

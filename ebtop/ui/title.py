@@ -30,9 +30,9 @@ class TitleLine(StripWidget):
             super().__init__()
             self.title = title
 
-    def __init__(self, number: int, heading: str) -> None:
+    def __init__(self, key: str, heading: str) -> None:
         super().__init__()
-        self.number = number
+        self.key = key
         self.heading = heading
         self.chosen = False
         self._left: Sequence[Figure] = ()
@@ -62,7 +62,7 @@ class TitleLine(StripWidget):
         self.post_message(self.Clicked(self))
 
     def _head(self, figures: Sequence[Figure]) -> list[Run]:
-        badge: Run = (f" {self.number} ", "badge" if self.chosen else "accent")
+        badge: Run = (f" {self.key} ", "badge" if self.chosen else "accent")
         name: Run = (f" {self.heading} ", "accent" if self.chosen else "strong")
         return [badge, name, *((f" {figure.text} ", figure.style) for figure in figures)]
 

@@ -124,9 +124,7 @@ class FakeStore:
 
 
 def exec_row(pid: int, command: str = "", **changes: object) -> ExecRow:
-    row = ExecRow(
-        START_NS + pid * 10**9, pid, 1, 0, "sh", "bash", command or f"/bin/prog-{pid}", 0, "0", 0.012, 0, "/"
-    )
+    row = ExecRow(START_NS + pid * 10**9, pid, 1, 0, "sh", "bash", command or f"/bin/prog-{pid}", 0, "0", 0.012, 0, "/")
     return row._replace(**changes)  # type: ignore[arg-type]
 
 
@@ -225,7 +223,9 @@ class BusyNode:
         )
         remote = r.choice((f"203.0.113.{n}", f"10.20.4.{n}", f"2001:db8:85a3::8a2e:370:{7000 + n:x}"))
         ended = r.random() < 0.12
-        state = r.choice(("closed", "closed", "reset")) if ended else r.choices(("ESTABLISHED", "CLOSE_WAIT"), (9, 1))[0]
+        state = (
+            r.choice(("closed", "closed", "reset")) if ended else r.choices(("ESTABLISHED", "CLOSE_WAIT"), (9, 1))[0]
+        )
         local = "2001:db8:85a3::1" if ":" in remote else "10.20.4.17"
         ports = (port, 32_768 + 17 * n) if direction == "in" else (32_768 + 17 * n, port)
         return TcpRow(
@@ -324,7 +324,9 @@ def _path(spec: str) -> tuple[Frame, ...]:
     frames = []
     for part in spec.split("|"):
         module, _, names = part.strip().partition(": ")
-        frames += [Frame(name, kinds.get(module, "native"), "" if module == "[k]" else module) for name in names.split()]
+        frames += [
+            Frame(name, kinds.get(module, "native"), "" if module == "[k]" else module) for name in names.split()
+        ]
     return tuple(frames)
 
 
@@ -344,8 +346,8 @@ _STACKS = [
         "nginx",
         _path(
             "nginx: _start main ngx_master_process_cycle ngx_worker_process_cycle ngx_process_events_and_timers "
-            f"ngx_epoll_process_events ngx_http_writev_filter | {_SEND} tcp_push __tcp_push_pending_frames tcp_write_xmit "
-            "__tcp_transmit_skb ip_queue_xmit __ip_queue_xmit dev_queue_xmit"
+            f"ngx_epoll_process_events ngx_http_writev_filter | {_SEND} tcp_push __tcp_push_pending_frames "
+            "tcp_write_xmit __tcp_transmit_skb ip_queue_xmit __ip_queue_xmit dev_queue_xmit"
         ),
         7,
     ),
@@ -407,8 +409,16 @@ _STACKS = [
         ),
         7,
     ),
-    ("node", _path("node: _start main node::Start uv_run v8::internal::Heap::Scavenge v8::internal::Scavenger::Process"), 3),
-    ("mystery", _path(f"(?): [mystery+0x1c40] [mystery+0x22f8] [unknown] | {_SYSCALL} __x64_sys_futex futex_wait"), 2.5),
+    (
+        "node",
+        _path("node: _start main node::Start uv_run v8::internal::Heap::Scavenge v8::internal::Scavenger::Process"),
+        3,
+    ),
+    (
+        "mystery",
+        _path(f"(?): [mystery+0x1c40] [mystery+0x22f8] [unknown] | {_SYSCALL} __x64_sys_futex futex_wait"),
+        2.5,
+    ),
     ("kworker/1:2", _path("[k]: ret_from_fork kthread worker_thread process_one_work wb_workfn wb_writeback"), 2),
     ("kswapd0", _path("[k]: ret_from_fork kthread kswapd balance_pgdat shrink_node shrink_lruvec"), 1.2),
     ("sshd", _path("sshd: _start main server_loop2 | libcrypto.so.3: chacha20_poly1305_encrypt"), 1),

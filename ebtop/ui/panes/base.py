@@ -10,13 +10,14 @@ from textual.containers import Vertical
 from ebtop.store.source import ProbeHealth, UnloadProof
 from ebtop.ui.moment import Moment
 from ebtop.ui.notice import Notice, Paragraph
+from ebtop.ui.proof import proof_text
 from ebtop.ui.strips import StripWidget
 from ebtop.ui.title import Figure, TitleLine
 from ebtop.units import count, duration, percent, plural
 
 
 class Pane(Vertical):
-    """One probe's view. `take` is called every second, `draw` only when it can be seen."""
+    """One probe's view. `take` is called every second, `draw` only when the pane can be seen."""
 
     probe = ""
     number = 0
@@ -30,10 +31,11 @@ class Pane(Vertical):
         super().__init__(id=self.probe)
         self.body = body
         body.add_class("body")
-        self.title_line = TitleLine(self.number, self.heading)
+        self.title_line = TitleLine(str(self.number), self.heading)
         self.notice = Notice()
         self.proof: UnloadProof | None = None
         self.moment: Moment | None = None
+        self.view: Moment | None = None
         self._live_since: float | None = None
 
     def compose(self) -> ComposeResult:
@@ -46,22 +48,33 @@ class Pane(Vertical):
         yield self.body
 
     def take(self, moment: Moment, frozen: bool) -> None:
-        """A new tick; `frozen` while the view is paused."""
+        """A new tick; while `frozen` the body goes on showing the tick before."""
         self.moment = moment
         probe = moment.probe(self.probe)
         if probe is None or probe.state != "on":
             self._live_since = None
         elif self._live_since is None:
             self._live_since = moment.elapsed_s
+        self.collect(moment)
+        if not frozen:
+            self.thaw()
+
+    def collect(self, moment: Moment) -> None:
+        """Keep what a snapshot carries only once."""
+
+    def thaw(self) -> None:
+        """Let the body show the latest tick."""
+        self.view = self.moment
 
     def draw(self) -> None:
-        """Show the latest tick."""
-        if self.moment is None:
+        """Show the view, and the state that the probe is in now."""
+        if self.moment is None or self.view is None:
             return
         probe = self.moment.probe(self.probe)
-        self.title_line.show(self.leading(self.moment), self._trust(self.moment, probe))
-        self.notice.show(self._state(self.moment, probe), whole=self.empty(self.moment))
-        self.draw_body(self.moment)
+        on = probe is not None and probe.state == "on"
+        self.title_line.show(self.leading(self.view) if on else [], self._trust(self.moment, self.view, probe))
+        self.notice.show(self._state(self.moment, probe), whole=self.empty(self.view))
+        self.draw_body(self.view)
 
     def draw_body(self, moment: Moment) -> None:
         raise NotImplementedError
@@ -78,21 +91,17 @@ class Pane(Vertical):
         """How whole the data is, apart from lost events."""
         return []
 
-    def lost(self, moment: Moment) -> int:
-        probe = moment.probe(self.probe)
-        return probe.lost_total if probe else 0
-
     def floor(self, moment: Moment) -> str:
         """What stands before a count: nothing, or that it is a floor."""
-        return "≥" if self.lost(moment) else ""
+        return "≥" if moment.lost.get(self.probe) else ""
 
-    def _trust(self, moment: Moment, probe: ProbeHealth | None) -> list[Figure]:
+    def _trust(self, moment: Moment, view: Moment, probe: ProbeHealth | None) -> list[Figure]:
         if probe is None or probe.state != "on":
             return [
                 Figure(probe.state if probe else "not chosen", "bad" if probe and probe.state == "failed" else "dim")
             ]
-        lost = probe.lost_total
-        figures = self.completeness(moment, probe)
+        lost = moment.lost.get(self.probe, 0)
+        figures = self.completeness(view, probe)
         if probe.notes:
             figures.append(Figure(f"{plural(len(probe.notes), 'note')}: ?", "info", 4))
         figures.append(Figure(f"{count(lost)} lost", "bad" if lost else "dim", 0 if lost else 2))
@@ -114,29 +123,17 @@ class Pane(Vertical):
                 *fix,
                 Paragraph("The other probes run without it. u tries again, L shows the log.", "dim"),
             ]
+        empty = self.view is not None and self.empty(self.view)
         if probe.state == "off":
             told = proof_text(self.proof) if self.proof else f"{self.probe} is unloaded."
-            return [
-                Paragraph(told, "warn" if self.proof and self.proof.remaining_ids else "good"),
-                Paragraph("u loads it again.", "dim"),
-            ]
+            style = "warn" if self.proof and self.proof.remaining_ids else "good"
+            return [Paragraph(told, style), *([Paragraph("u loads it again.", "dim")] if empty else [])]
         if probe.state == "loading":
             return [Paragraph(f"Loading the {self.probe} probe …", "dim")]
-        if self.empty(moment):
+        if empty:
             seconds = duration(moment.elapsed_s - (self._live_since or 0.0))
             return [
                 Paragraph(f"No {self.nothing_yet} in {seconds}.", "dim"),
                 Paragraph("The probe is loaded and watching.", "faint"),
             ]
         return []
-
-
-def proof_text(proof: UnloadProof) -> str:
-    """One line: what was unloaded, how long it took, what is left."""
-    text = (
-        f"{proof.probe} unloaded in {duration(proof.seconds)}: "
-        f"{plural(proof.programs, 'program')}, {plural(proof.maps, 'map')}, {len(proof.remaining_ids)} left"
-    )
-    if proof.remaining_ids:
-        text += f" ({', '.join(proof.remaining_ids)})"
-    return f"{text}; kept: {proof.kept}" if proof.kept else text

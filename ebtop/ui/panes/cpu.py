@@ -92,16 +92,17 @@ class CpuPane(Pane):
         yield self.icicle
         yield self.frame_line
 
-    def take(self, moment: Moment, frozen: bool) -> None:
-        super().take(moment, frozen)
+    def collect(self, moment: Moment) -> None:
         snapshot = moment.snapshot
         self._held.append((snapshot.time_ns, snapshot.stacks, snapshot.sampled_s))
         while self._held[0][0] <= snapshot.time_ns - int(WINDOW_S * 1e9):
             self._held.popleft()
-        if not frozen:
-            while self._held:
-                self.window.add(*self._held.popleft())
-            self.icicle.renumber(self.window.compact((self.icicle.cursor, *self.icicle.zooms)))
+
+    def thaw(self) -> None:
+        super().thaw()
+        while self._held:
+            self.window.add(*self._held.popleft())
+        self.icicle.renumber(self.window.compact((self.icicle.cursor, *self.icicle.zooms)))
 
     def draw_body(self, moment: Moment) -> None:
         self.icicle.redraw()

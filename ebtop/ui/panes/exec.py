@@ -74,5 +74,7 @@ class ExecPane(TablePane[ExecRow]):
         return [Figure(f"{floor}{rate(rates.execs)}/s", "text"), *failures]
 
     def completeness(self, moment: Moment, probe: ProbeHealth) -> list[Figure]:
+        if not moment.snapshot.execs:
+            return []
         cut = sum(1 for row in moment.snapshot.execs if row.command.endswith(" B") and "…+" in row.command)
         return [Figure(f"{cut} argv cut", "warn", 2)] if cut else [Figure("argv whole", "good", 2)]

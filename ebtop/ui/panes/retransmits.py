@@ -54,7 +54,7 @@ COLUMNS: tuple[Column[RetransmitRow], ...] = (
     Column("STATE", 11, lambda r: r.state, "TCP state", "dim", lambda r: r.state, rank=6),
     number("SEGS", 6, lambda r: r.segments, count, "segments sent again", "strong"),
     number("/s", 5, lambda r: r.rate, _rate, "segments a second over the last 10 s"),
-    Column("KIND", 14, _kinds, "why: rto, fast, tlp, syn, synack", _kind_style, lambda r: r.kinds[:1]),
+    Column("KIND", 12, _kinds, "why: rto, fast, tlp, syn, synack", _kind_style, lambda r: r.kinds[:1]),
 )
 
 

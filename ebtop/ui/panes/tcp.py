@@ -129,7 +129,9 @@ class TcpPane(TablePane[TcpRow]):
         opened = sum(1 for row in moment.snapshot.tcp if row.open)
         return [
             Figure(f"{opened:,} open", "text"),
-            Figure(f"+{floor}{rate(rates.connects + rates.accepts)} -{floor}{rate(rates.closes)}/s", "dim", 3),
+            Figure(
+                f"{floor}{rate(rates.connects + rates.accepts)} new/s {floor}{rate(rates.closes)} ended/s", "dim", 3
+            ),
             Figure(f"tx {size(rates.tx_bytes)}/s rx {size(rates.rx_bytes)}/s", "dim", 4),
         ]
 
@@ -138,7 +140,5 @@ class TcpPane(TablePane[TcpRow]):
         known = sum(1 for row in rows if row.owner != "unknown")
         seen, missed = len(snapshot.tcp_netns), snapshot.tcp_netns_missed
         namespaces = f"{seen} of {seen + missed} netns" if missed else plural(seen, "netns", "netns")
-        return [
-            Figure(f"{share(known, len(rows))} owned", "good" if known == len(rows) else "warn", 2),
-            Figure(namespaces, "warn" if missed else "dim", 4),
-        ]
+        owned = [Figure(f"{share(known, len(rows))} owned", "good" if known == len(rows) else "warn", 2)]
+        return (owned if rows else []) + [Figure(namespaces, "warn" if missed else "dim", 4)]

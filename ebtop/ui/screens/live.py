@@ -41,7 +41,7 @@ class LiveScreen(Screen[None], inherit_bindings=False):
         with Container(id="panes"):
             yield from self.panes
         with Vertical(id="log"):
-            yield TitleLine(0, "LOG")
+            yield TitleLine("L", "LOG")
             yield self.log_text
         yield self.status
         yield self.hints

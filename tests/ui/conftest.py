@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from driving import Driving
+from fakes import FakeClock, FakeSource, FakeStore
+
+from ebtop.ui import themes
+from ebtop.ui.live import LiveApp
+
+Start = Callable[..., AbstractAsyncContextManager[Driving]]
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "EBTOP_THEME", "EBTOP_THEME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.fixture
+def start() -> Start:
+    """`async with start(size=(120, 40)) as ui`: the app on fakes, one tick done."""
+
+    @asynccontextmanager
+    async def starting(
+        store: FakeStore | None = None,
+        source: FakeSource | None = None,
+        size: tuple[int, int] = (120, 40),
+        filter_text: str = "",
+        ascii_only: bool = False,
+        ticks: int = 1,
+    ) -> AsyncIterator[Driving]:
+        clock, source, store = FakeClock(), source or FakeSource(), store or FakeStore()
+        app = LiveApp(
+            source,
+            store,
+            themes.load(),
+            filter_text=filter_text,
+            ascii_only=ascii_only,
+            clock=clock,
+            ticking=False,
+        )
+        async with app.run_test(size=size) as pilot:
+            ui = Driving(app, pilot, source, store, clock)
+            await ui.settle()
+            for _ in range(ticks):
+                await ui.tick()
+            yield ui
+
+    return starting
