@@ -6,8 +6,6 @@
 # it was made for, so that the next start only compares one line. Everything is said on stderr: stdout
 # belongs to the program.
 
-setup_version=1 # raise it to make every checkout set up again
-
 say() {
     printf 'ebtop: %s\n' "$*" >&2
 }
@@ -32,9 +30,9 @@ find_venv() {
     fi
 }
 
-# Is the environment complete for purpose $1? Costs one cksum, no Python.
+# Is the environment complete for purpose $1? Costs a cksum, no Python.
 is_ready() {
-    key="$setup_version $(cksum <"$root/pyproject.toml") $root"
+    key="$(cat "$root/pyproject.toml" "$root/bin/setup.sh" | cksum) $root"
     stamp=
     [ -r "$venv/ebtop-$1" ] && IFS= read -r stamp <"$venv/ebtop-$1"
     # The environment's python points at a versioned name (/usr/bin/python3.11), which goes away when
@@ -163,11 +161,16 @@ by_hand() {
 # A hand-made environment is kept and completed. One whose set-up was cut short, that belongs to another
 # checkout (a copied one) or whose Python is gone is made anew.
 make_venv() {
-    owner=$root
+    usable=yes
+    [ ! -e "$venv/ebtop-incomplete" ] || usable=
     for purpose in run test; do
-        [ -r "$venv/ebtop-$purpose" ] && read -r _ _ _ owner <"$venv/ebtop-$purpose"
+        [ ! -r "$venv/ebtop-$purpose" ] || IFS= read -r stamp <"$venv/ebtop-$purpose"
+        case ${stamp:-" $root"} in
+        *" $root") ;;
+        *) usable= ;;
+        esac
     done
-    if [ ! -e "$venv/ebtop-incomplete" ] && [ "$owner" = "$root" ] &&
+    if [ -n "$usable" ] &&
         "$venv/bin/python" -I -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
         return
     fi

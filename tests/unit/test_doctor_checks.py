@@ -7,16 +7,21 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from ebtop.kernel.attach import Iterator, RawTracepoint
 from ebtop.kernel.doctor import Check, Node, ready, run_checks
 from ebtop.kernel.doctor.attempts import Attempts
 from ebtop.kernel.doctor.node import Terminal
-from ebtop.kernel.doctor.probe_checks import RAW_TRACEPOINTS
+from ebtop.kernel.doctor.probe_checks import HOOKS, Hooks
+from ebtop.kernel.environment import Environment
+from ebtop.probes import DEFAULT, REGISTRY
+from ebtop.probes.base import Settings
 
 ALL_CAPABILITIES = "000001ffffffffff"
-TYPES = [f"btf_trace_{name}" for names in RAW_TRACEPOINTS.values() for name in names] + ["bpf_iter__tcp"]
+TYPES = [f"btf_trace_{name}" for hooks in HOOKS.values() for name in hooks.raw_tracepoints] + ["bpf_iter__tcp"]
 FILES = {
     "etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
     "proc/self/status": f"Name:\tebtop\nCapEff:\t{ALL_CAPABILITIES}\nSeccomp:\t0\n",
@@ -167,7 +172,7 @@ def test_a_healthy_node_is_ready_and_needs_no_fix(node: Node) -> None:
         (changed(attempts=Answers(load_program=errno.EPERM)), "bpf", "fail", "security module"),
         (without_type("btf_trace_tcp_retransmit_synack"), "probe retransmits", "fail", "tcp_retransmit_synack"),
         (without_type("btf_trace_sched_process_exit"), "probe exec", "fail", "sched_process_exit"),
-        (without_type("bpf_iter__tcp"), "tcp iterator", "warn", "not in this kernel"),
+        (without_type("bpf_iter__tcp"), "probe tcp", "fail", "no iterator tcp"),
         (changed(python=(3, 9, 2)), "python", "fail", "3.9.2"),
         (changed(attempts=ClockOnItsOwn()), "clock", "warn", "not synchronised"),
         (changed(time_s=0.0), "clock", "warn", "1970"),
@@ -315,6 +320,26 @@ def test_directories_in_the_place_of_files_raise_nothing(node: Node) -> None:
         path.unlink()
         path.mkdir()
     assert {c.name for c in run_checks(node)} == {c.name for c in run_checks(Node(root=node.root, attempts=Answers()))}
+
+
+class WithoutSystemCallTracepoints:
+    """An Environment on which probes ask for no more than what they can't do without."""
+
+    def has_event(self, event: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("probe", DEFAULT)
+def test_the_doctor_looks_for_what_the_probe_attaches_to(probe: str) -> None:
+    environment = cast(Environment, WithoutSystemCallTracepoints())
+    hooks = [
+        attachment.hook
+        for name in (probe, *REGISTRY[probe].requires)
+        for attachment in REGISTRY[name].attachments(environment, Settings())
+    ]
+    wanted = HOOKS.get(probe, Hooks(()))
+    assert {hook.name for hook in hooks if isinstance(hook, RawTracepoint)} == set(wanted.raw_tracepoints)
+    assert {hook.target for hook in hooks if isinstance(hook, Iterator)} == set(wanted.iterators)
 
 
 def test_hostile_text_is_escaped(node: Node) -> None:

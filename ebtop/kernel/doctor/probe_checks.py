@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ebtop.kernel.doctor.check import Check
 from ebtop.kernel.doctor.node import Node
 
-# Probe -> the raw tracepoints it attaches to.
-RAW_TRACEPOINTS: Mapping[str, tuple[str, ...]] = {
-    "exec": ("sched_process_exec", "sched_process_exit"),
-    "tcp": ("inet_sock_set_state", "tcp_rcv_space_adjust"),
-    "retransmits": ("inet_sock_set_state", "tcp_retransmit_skb", "tcp_retransmit_synack"),
-    "connects": ("inet_sock_set_state",),
+
+class Hooks(NamedTuple):
+    """What a probe can't do without."""
+
+    raw_tracepoints: tuple[str, ...]
+    iterators: tuple[str, ...] = ()
+
+
+HOOKS: Mapping[str, Hooks] = {
+    "exec": Hooks(("sched_process_exec", "sched_process_exit")),
+    "tcp": Hooks(("inet_sock_set_state", "tcp_rcv_space_adjust"), ("tcp",)),
+    "retransmits": Hooks(
+        ("tcp_retransmit_skb", "tcp_retransmit_synack", "inet_sock_set_state", "tcp_rcv_space_adjust")
+    ),
+    "connects": Hooks(("inet_sock_set_state",)),
 }
 
 
@@ -26,29 +36,23 @@ def cpu(node: Node) -> Check:
     return Check("probe cpu", "ok", "the CPU clock can be sampled", need)
 
 
-def raw_tracepoint_checks() -> list[Callable[[Node], Check]]:
-    """One check for each probe that attaches to raw tracepoints."""
+def hook_checks() -> list[Callable[[Node], Check]]:
+    """One check for each probe that hooks into named places."""
 
-    def check_of(probe: str, tracepoints: tuple[str, ...]) -> Callable[[Node], Check]:
-        return lambda node: _raw_tracepoints(node, probe, tracepoints)
+    def check_of(probe: str, hooks: Hooks) -> Callable[[Node], Check]:
+        return lambda node: _hooks(node, probe, hooks)
 
-    return [check_of(probe, tracepoints) for probe, tracepoints in RAW_TRACEPOINTS.items()]
+    return [check_of(probe, hooks) for probe, hooks in HOOKS.items()]
 
 
-def _raw_tracepoints(node: Node, probe: str, tracepoints: tuple[str, ...]) -> Check:
-    """Every raw tracepoint leaves a typedef btf_trace_NAME in the kernel's types."""
-    name, need = f"probe {probe}", f"tracepoints {', '.join(tracepoints)}"
+def _hooks(node: Node, probe: str, hooks: Hooks) -> Check:
+    """The kernel's types name them: typedef btf_trace_NAME of a raw tracepoint, function bpf_iter__NAME."""
+    types = {f"tracepoint {name}": f"btf_trace_{name}" for name in hooks.raw_tracepoints}
+    types |= {f"iterator {name}": f"bpf_iter__{name}" for name in hooks.iterators}
+    name, need = f"probe {probe}", ", ".join(types)
     if node.btf is None:
         return Check(name, "fail", "unknown without BTF", need)
-    missing = [tracepoint for tracepoint in tracepoints if not node.has_type(f"btf_trace_{tracepoint}")]
+    missing = [hook for hook, type_name in types.items() if not node.has_type(type_name)]
     if missing:
-        return Check(name, "fail", f"this kernel has no tracepoint {', '.join(missing)}", need)
-    return Check(name, "ok", "all tracepoints are there", need)
-
-
-def tcp_iterator(node: Node) -> Check:
-    """Walks the open sockets, for live rates."""
-    need = "the iterator tcp (Linux >= 5.9), for live rates"
-    if node.has_type("bpf_iter__tcp"):
-        return Check("tcp iterator", "ok", "present", need)
-    return Check("tcp iterator", "warn", "not in this kernel", need)
+        return Check(name, "fail", f"this kernel has no {', no '.join(missing)}", need)
+    return Check(name, "ok", f"all {len(types)} hooks are there" if len(types) > 1 else "its hook is there", need)
