@@ -107,9 +107,9 @@ def compiled_by_node() -> None:
     hot = "function hot(n) { let s = 0; for (let i = 0; i < n; i++) s += i % 7; return s }"
     program = hot + " for (let i = 0; i < 300; i++) hot(1e5); setTimeout(() => 0, 9000)"
     process = subprocess.Popen([node, "--perf-basic-prof", "-e", program])
+    path = Path(f"/tmp/perf-{process.pid}.map")
     try:
         time.sleep(1)
-        path = Path(f"/tmp/perf-{process.pid}.map")
         entry = [line for line in path.read_text().splitlines() if "*hot" in line][-1]
         symbolizer = Symbolizer()
         seconds, (frames, _) = timed(lambda: symbolizer.stack(process.pid, [int(entry.split()[0], 16)], []))
@@ -119,6 +119,7 @@ def compiled_by_node() -> None:
     finally:
         process.kill()
         process.wait()
+        path.unlink(missing_ok=True)
 
 
 def main() -> None:
