@@ -7,6 +7,7 @@ before it is asked for. Indexing the 126,000 types of a distribution kernel take
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -47,8 +48,9 @@ class Btf:
         types, strings = header + type_off, header + str_off
         if magic != _MAGIC or types + type_len > len(blob) or strings + str_len > len(blob) or type_len % 4:
             raise EbtopError("BTF can't be read", "not BTF of this machine's byte order, or cut short")
-        self._words = memoryview(blob[types : types + type_len]).cast("I")
-        self._strings = blob[strings : strings + str_len]
+        self._blob = blob
+        self._words = memoryview(blob)[types : types + type_len].cast("I")
+        self._strings, self._strings_end = strings, strings + str_len
         self._start = self._index()
 
     @classmethod
@@ -117,9 +119,10 @@ class Btf:
         """Type id of a kernel function (attach_btf_id), None when there is none of that name."""
         return next(self._all(name, (_FUNC,)), None)
 
-    def _index(self) -> list[int]:
+    def _index(self) -> array[int]:
+        """Position of every type's first word, by type id."""
         words, at, end = self._words, 0, len(self._words)
-        starts = [0]
+        starts = array("I", [0])
         fixed = [_FIXED_WORDS.get(kind, 0) for kind in range(32)]
         per_member = [_MEMBER_WORDS.get(kind, 0) for kind in range(32)]
         append = starts.append
@@ -154,13 +157,14 @@ class Btf:
 
     def _string_offsets(self, name: str) -> Iterator[int]:
         """Offsets at which exactly `name` stands; the kernel's strings are not repeated, a made-up BTF's may be."""
-        needle, at = b"\0" + name.encode() + b"\0", 0
-        while (at := self._strings.find(needle, at)) >= 0:
-            yield at + 1
+        needle, at = b"\0" + name.encode() + b"\0", self._strings
+        while (at := self._blob.find(needle, at, self._strings_end)) >= 0:
             at += 1
+            yield at - self._strings
 
     def _string(self, offset: int) -> str:
-        return self._strings[offset : self._strings.index(b"\0", offset)].decode("utf-8", "replace")
+        start = self._strings + offset
+        return self._blob[start : self._blob.index(b"\0", start)].decode("utf-8", "replace")
 
     def _kind(self, type_id: int) -> int:
         return (self._words[self._start[type_id] + 1] >> 24) & 31
