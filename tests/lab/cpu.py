@@ -97,9 +97,7 @@ class Hot(_Burner):
 class System(_Burner):
     """Burns `cpu_s` seconds, nearly all of them in the kernel's read of /dev/zero."""
 
-    def __init__(
-        self, cpu_s: float, *, frame_pointers: bool = True, enter: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, cpu_s: float, *, frame_pointers: bool = True, enter: Callable[[], None] | None = None) -> None:
         super().__init__("system", cpu_s, frame_pointers=frame_pointers, enter=enter)
 
     def __enter__(self) -> System:
