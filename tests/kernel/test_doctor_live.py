@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,19 @@ sys.exit(doctor.main())"""
     assert "missing CAP_BPF, CAP_PERFMON" in done.stdout
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("redirection", "why"), [(">/dev/full", "No space left on device"), (">&-", "is closed")])
+def test_an_output_that_takes_nothing_is_one_line(redirection: str, why: str) -> None:
+    command = f'exec "$0" -m ebtop doctor {redirection}'
+    done = subprocess.run(["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"ebtop: the findings can't be written: .*{why}\n", done.stderr)
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "ebtop", "doctor"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == ""

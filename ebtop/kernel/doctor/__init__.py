@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 
+from ebtop.errors import EbtopError
 from ebtop.kernel.doctor import kernel_checks, privilege_checks, probe_checks, surroundings_checks
 from ebtop.kernel.doctor.check import Check, Status, ready
 from ebtop.kernel.doctor.node import Node
@@ -49,13 +51,28 @@ def run_checks(node: Node | None = None) -> list[Check]:
 
 
 def main(json: bool = False) -> int:
-    """Print the findings on stdout; 0 when the default probes can run, 1 when not."""
+    """Print the findings on stdout; 0 when the default probes can run, 1 when not.
+
+    Raises EbtopError when stdout can't be written to, unless nobody reads it any more.
+    """
     checks = run_checks()
     if json:
-        print(as_json(checks))
+        text = as_json(checks)
     else:
         terminal = os.isatty(1)
         colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-        width = min(shutil.get_terminal_size().columns, 100) if terminal else 80
-        print(as_table(checks, width, colour).encode("ascii", "backslashreplace").decode())
+        text = as_table(checks, min(shutil.get_terminal_size().columns, 100) if terminal else 80, colour)
+    _print(text.encode("ascii", "backslashreplace").decode())
     return 0 if ready(checks) else 1
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise EbtopError("the findings can't be written", "standard output is closed")
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            raise EbtopError("the findings can't be written", error.strerror or "") from None
