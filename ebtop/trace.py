@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -88,7 +89,9 @@ class _Printer:
             self._write([line for line in [self._columns.header()] if line])
 
     def take(self, batch: Batch) -> None:
-        """Sink for the source."""
+        """Sink for the source. Comes once a second even when nothing happens."""
+        if _reader_is_gone():
+            self._stop()
         with self._lock:
             events: list[Record] = [r for r in batch.records if not isinstance(r, StackRecord)]
             for record in batch.records:
@@ -209,6 +212,13 @@ def _output() -> TextIO:
         raise EbtopError("there is nowhere to write", "standard output is closed", "redirect it to a file") from None
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     return sys.stdout
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more; a write would only tell at the next event."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _discard_output() -> None:

@@ -95,8 +95,11 @@ class LiveSource:
         """Why probes could not be loaded."""
         return dict(self._failed)
 
-    def run(self, sink: Sink) -> None:
-        """Drain until `stop`, in this thread; then drain once more and unload. `sink` is called from two threads."""
+    def run(self, sink: Sink, names_wait_s: float = _NAMES_WAIT_S) -> None:
+        """Drain until `stop`, in this thread; then drain once more, unload, and wait for names that are on their way.
+
+        `sink` is called from two threads.
+        """
         self._naming = NamingThread(sink, self.log)
         try:
             next_poll = time.monotonic()
@@ -111,9 +114,9 @@ class LiveSource:
             self._drain(sink, final=True)
             self._poll(sink)
         finally:
-            self._naming.finish(_NAMES_WAIT_S)
             self._health = self._measure()
             self._unload_all()
+            self._naming.finish(names_wait_s)
 
     def stop(self) -> None:
         """End `run` soon. From any thread or signal handler."""
@@ -154,7 +157,7 @@ class LiveSource:
     def _open_and_run(self, sink: Sink) -> None:
         try:
             self.open()
-            self.run(sink)
+            self.run(sink, names_wait_s=0.0)
         except Exception as error:
             # The thread must not die silently with programs loaded; the pane shows why nothing moves any more.
             self.log(f"collecting stopped: {type(error).__name__}: {error}")
