@@ -64,7 +64,7 @@ async def test_retransmits_name_their_kinds(start: Start) -> None:
         START_NS, 7, "rsync", "exact", "10.0.0.1", 1, "10.0.0.2", 873, "ESTABLISHED", 41, 1.5, (("rto", 40), ("tlp", 1))
     )
     async with start(store_of(retransmits=(row,)), size=(240, 50)) as ui:
-        expected = "22:13:20 rsync 10.0.0.2:873 ESTABLISHED 41 1.5 rto 40 tlp 1"
+        expected = "22:13:20 7 rsync 10.0.0.2:873 ESTABLISHED 41 1.5 rto 40 tlp 1"
         assert ui.body("retransmits")[1].split() == expected.split()
 
 
