@@ -88,7 +88,7 @@ install_packages() {
     has_bcc || missing="$missing python3-bpfcc"
     if [ "$1" = test ]; then
         [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
-        for tool in gcc:gcc tmux:tmux ip:iproute2 nft:nftables sysctl:procps; do
+        for tool in gcc:gcc g++:g++ tmux:tmux ip:iproute2 nft:nftables sysctl:procps; do
             command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
         done
     fi
