@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -47,8 +48,9 @@ class NamingThread:
             self._queue.put_nowait(pid)
 
     def finish(self, timeout_s: float) -> None:
-        """Name what waits, then end."""
-        self._queue.put(None)
+        """Name what waits, then end; give up after `timeout_s` (a binary on a dead file server may never be read)."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=timeout_s)
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
