@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.storms import Found, Storm
+from tests.bench.storms import Found, Load, Storm
 from tests.bench.tools import Tool
 from tests.lab import bpf_objects
 
@@ -72,8 +72,8 @@ def first_event_s(tool: Tool, storm: Storm, environment: Mapping[str, str]) -> f
             os.close(ours)
 
 
-def storm_under(tool: Tool, storm: Storm, count: int, environment: Mapping[str, str]) -> Run:
-    """One storm of `count` while the tool runs, its output going to a file."""
+def storm_under(tool: Tool, storm: Storm, load: Load, environment: Mapping[str, str]) -> Run:
+    """One storm while the tool runs, its output going to a file."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(tool.command, stdout=output, stderr=errors, env=environment)
         try:
@@ -81,7 +81,7 @@ def storm_under(tool: Tool, storm: Storm, count: int, environment: Mapping[str, 
                 _wait_until_attached(process)
             _wait_until_idle(process.pid)
             before = usage(process.pid)
-            result = storm.run(count)
+            result = storm.run(load)
             _wait_until_idle(process.pid)
             after = usage(process.pid)
             rss, maps = _peak_rss(process.pid), _map_bytes(process.pid)

@@ -18,7 +18,7 @@ from pathlib import Path
 from ebtop.kernel.accounting import RunTimeStats
 from tests.bench import bcc_tree
 from tests.bench.measure import Run, ToolFailed, first_event_s, storm_under
-from tests.bench.storms import STORMS
+from tests.bench.storms import STORMS, Load
 from tests.bench.tools import TOOLS, Tool
 
 _PRIVATE = "EBTOP_BENCH_NAMESPACE"
@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--tool", default="", help="only tools with this in their name")
     parser.add_argument("--runs", type=int, default=5, help="runs of each tool; the table shows medians")
     parser.add_argument("--count", type=int, help="execs or connections a storm")
+    parser.add_argument("--per-second", type=int, default=0, help="how fast; 0 is full speed")
     arguments = parser.parse_args()
     if _PRIVATE not in os.environ:
         os.environ[_PRIVATE] = "1"
@@ -57,15 +58,15 @@ def main() -> int:
         try:
             for storm in arguments.storm or STORMS:
                 tools = [t for t in TOOLS if t.storm == storm and arguments.tool in t.name]
-                count = arguments.count or _COUNTS[storm]
-                print("\n".join(compare(storm, tools, count, arguments.runs, environment)), flush=True)
+                load = Load(arguments.count or _COUNTS[storm], arguments.per_second)
+                print("\n".join(compare(storm, tools, load, arguments.runs, environment)), flush=True)
         finally:
             statistics_on.close()
     return 0
 
 
 def compare(
-    storm: str, tools: Iterable[Tool], count: int, rounds: int, environment: Mapping[str, str]
+    storm: str, tools: Iterable[Tool], load: Load, rounds: int, environment: Mapping[str, str]
 ) -> Iterable[str]:
     """Lines of a Markdown table. Tools take turns, so that a busy moment of the machine hits them alike."""
     bare: list[float] = []
@@ -73,16 +74,16 @@ def compare(
     firsts: dict[Tool, list[float]] = {tool: [] for tool in runs}
     failures: dict[Tool, str] = {}
     for _ in range(rounds):
-        result = STORMS[storm].run(count)
+        result = STORMS[storm].run(load)
         bare.append(result.events / result.elapsed_s)
         for tool in runs.keys() - failures.keys():
             try:
                 firsts[tool].append(first_event_s(tool, STORMS[storm], environment))
-                runs[tool].append(storm_under(tool, STORMS[storm], count, environment))
+                runs[tool].append(storm_under(tool, STORMS[storm], load, environment))
             except ToolFailed as failure:
                 failures[tool] = str(failure)
     base = statistics.median(bare)
-    yield f"\n## {storm}: {count} at full speed, median of {rounds}\n"
+    yield f"\n## {storm}: {load}, median of {rounds}\n"
     yield _row(_HEADINGS)
     yield _row(["---"] * len(_HEADINGS))
     yield _row(["none", "", f"{base:.0f}"] + [""] * (len(_HEADINGS) - 3))

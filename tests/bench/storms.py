@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,17 @@ Reader = Callable[[bytes], Found]
 """Takes all that a tool printed."""
 
 
+@dataclass(frozen=True)
+class Load:
+    """How many times a storm does its thing, and how often a second at most (0: at full speed)."""
+
+    count: int
+    per_second: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.count} at {f'{self.per_second} a second' if self.per_second else 'full speed'}"
+
+
 class Storm(Protocol):
     """One kind of load."""
 
@@ -39,8 +51,8 @@ class Storm(Protocol):
     def sparks(self) -> Workload:
         """Start the same events as the storm's, slowly and told apart from them: something to see first."""
 
-    def run(self, count: int) -> Result:
-        """Do it at full speed."""
+    def run(self, load: Load) -> Result:
+        """Do it, and return when all of it is over."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +74,14 @@ class ExecStorm:
         spark = build.binary("exec_leaf", "ebt-spark", execs.Leaf.BARE.value)
         return Workload([storm, "1000000", "1", str(SPARKS_PER_SECOND), spark])
 
-    def run(self, count: int) -> Result:
-        storm = execs.exec_storm(count)
+    def run(self, load: Load) -> Result:
+        storm = execs.exec_storm(load.count, per_second=load.per_second)
         pids = {e.pid for e in storm.execs}
 
         def arguments(output: bytes) -> Found:
             # The arguments name each exec: quoted or not, "ebt-leaf 7 n=7" is in every line.
             seen = {int(n) for n in re.findall(rb"ebt-leaf\W+\d+\W+n=(\d+)", output)}
-            return Found(len(seen & set(range(count))), count)
+            return Found(len(seen & set(range(load.count))), load.count)
 
         def exits(output: bytes) -> Found:
             seen = {int(pid) for pid in re.findall(rb"ebt-leaf +(\d+)", output)}
@@ -79,13 +91,13 @@ class ExecStorm:
             records = [json.loads(line) for line in output.splitlines()]
             ended = {r["pid"] for r in records if r["type"] == "exit"} & pids
             named = arguments(b"\n".join(line for line in output.splitlines() if b'"exec"' in line))
-            return Found(named.seen + len(ended), count + len(pids))
+            return Found(named.seen + len(ended), load.count + len(pids))
 
-        return Result(storm.elapsed_s, count, {"arguments": arguments, "exits": exits, "ebtop": ebtop})
+        return Result(storm.elapsed_s, load.count, {"arguments": arguments, "exits": exits, "ebtop": ebtop})
 
 
 class TcpStorm:
-    """Short loopback connections, IPv4 and IPv6, closed in every way; an event is the life of one socket of the two."""
+    """Short loopback connections, IPv4 and IPv6, closed in every way; an event is the life of one socket."""
 
     spark_pattern = re.compile(rb"ebt-tcp")
 
@@ -93,12 +105,14 @@ class TcpStorm:
         options = ("-n", "1000000", "-c", "1", "-r", str(SPARKS_PER_SECOND))
         return Workload([build.binary("tcp_storm", "ebt-tcp-storm"), *options])
 
-    def run(self, count: int) -> Result:
-        storm = tcp.tcp_storm(count)
+    def run(self, load: Load) -> Result:
+        storm = tcp.tcp_storm(load.count, per_second=load.per_second)
+        times = Counter((c.client_port, c.server_port) for c in storm.connections)
         ends: dict[tuple[int, int], tuple[int, int, int]] = {}
         for c in storm.connections:
-            ends[c.client_port, c.server_port] = (c.client_pid, c.client_tx, c.client_rx)
-            ends[c.server_port, c.client_port] = (c.server_pid, c.server_tx, c.server_rx)
+            if times[c.client_port, c.server_port] == 1:
+                ends[c.client_port, c.server_port] = (c.client_pid, c.client_tx, c.client_rx)
+                ends[c.server_port, c.client_port] = (c.server_pid, c.server_tx, c.server_rx)
 
         def columns(output: bytes) -> Found:
             rows = re.findall(rb"^(\d+) +\S+ +\S+ +(\d+) +\S+ +(\d+) ", output, re.MULTILINE)
@@ -116,7 +130,7 @@ class TcpStorm:
             tallies = sum((closed[key]["tx_bytes"], closed[key]["rx_bytes"]) == ends[key][1:] for key in seen)
             return Found(len(seen), len(ends), owners, tallies)
 
-        return Result(storm.elapsed_s, len(ends), {"columns": columns, "ebtop": ebtop})
+        return Result(storm.elapsed_s, 2 * load.count, {"columns": columns, "ebtop": ebtop})
 
 
 STORMS: dict[str, Storm] = {"exec": ExecStorm(), "tcp": TcpStorm()}

@@ -3,7 +3,7 @@
  *
  * Client processes connect; a server that listens on one port per family and way of closing accepts. Each end writes
  * down what it sent and received in memory that all share: two independent accounts of every connection, joined by
- * the pair of ports. "received" is what the kernel took in order, also where the application never read it.
+ * the pair of ports (and by time, as a port that a reset freed may be used again). "received" is what the kernel took in order, also where the application never read it.
  *
  * Where a reset ends a connection, everything before it is acknowledged first, so that the counts are exact.
  */
@@ -59,6 +59,7 @@ struct account {
 	uint16_t client_port, server_port;
 	pid_t pid;
 	uint32_t tx, rx;
+	double opened; /* CLOCK_MONOTONIC; tells apart connections that had the same ports one after the other */
 };
 
 /* How the client tells the server what to expect; counts as data. */
@@ -77,6 +78,7 @@ struct accepted {
 	int fd;
 	uint8_t family, ending;
 	uint16_t client_port;
+	double opened;
 };
 
 static int count = 1000, clients = 2, servers = 1, per_second;
@@ -294,6 +296,7 @@ static void connect_one(int i, uint64_t *random)
 	account->client_port = port_of(&own);
 	account->server_port = common->ports[family][ending];
 	account->pid = getpid();
+	account->opened = seconds(CLOCK_MONOTONIC);
 	talk_as_client(fd, account, random);
 	close(fd);
 }
@@ -319,12 +322,25 @@ static void serve(const struct accepted *accepted, uint64_t *random)
 		.client_port = accepted->client_port,
 		.server_port = common->ports[accepted->family][accepted->ending],
 		.pid = getpid(),
+		.opened = accepted->opened,
 	};
 
 	prepare(accepted->fd);
 	talk_as_server(accepted->fd, &account, random);
 	close(accepted->fd);
 	server_accounts[atomic_fetch_add(&common->served, 1)] = account;
+}
+
+/* Another family may have been given the same port; here a port alone is to tell which listener it is. */
+static bool is_taken(uint16_t port)
+{
+	for (int f = 0; f < FAMILIES; f++) {
+		for (int e = 0; e < ENDINGS; e++) {
+			if (common->ports[f][e] == port)
+				return true;
+		}
+	}
+	return false;
 }
 
 static int listen_on(enum family family, enum ending ending)
@@ -340,6 +356,12 @@ static int listen_on(enum family family, enum ending ending)
 	if (bind(fd, (struct sockaddr *)&own, size) || listen(fd, 4096))
 		die("listen");
 	getsockname(fd, (struct sockaddr *)&own, &size);
+	if (is_taken(port_of(&own))) {
+		int other = listen_on(family, ending);
+
+		close(fd);
+		return other;
+	}
 	common->ports[family][ending] = port_of(&own);
 	return fd;
 }
@@ -372,6 +394,7 @@ static void accept_all(void (*take)(const struct accepted *, uint64_t *), uint64
 		if (accepted.fd < 0)
 			continue; /* another worker was faster */
 		accepted.client_port = port_of(&peer);
+		accepted.opened = seconds(CLOCK_MONOTONIC);
 		take(&accepted, &random);
 	}
 }
@@ -468,8 +491,9 @@ static void print_accounts(const char *name, const struct account *accounts)
 	for (int i = 0; i < count; i++) {
 		const struct account *a = &accounts[i];
 
-		printf("%s[\"%s\",\"%s\",%u,%u,%d,%u,%u]", i ? "," : "", family_names[a->family],
-		       ending_names[a->ending], a->client_port, a->server_port, a->pid, a->tx, a->rx);
+		printf("%s[\"%s\",\"%s\",%u,%u,%.9f,%d,%u,%u]", i ? "," : "", family_names[a->family],
+		       ending_names[a->ending], a->client_port, a->server_port, a->opened, a->pid, a->tx,
+		       a->rx);
 	}
 	putchar(']');
 }
