@@ -94,12 +94,18 @@ class Btf:
     def enum_values(self, name: str) -> dict[str, int] | None:
         """Enumerator to value of a named enum; None when there is no such enum."""
         values: dict[str, int] | None = None
+        words = self._words
         for type_id in self._all(name, (_ENUM, _ENUM64)):
             start = self._start[type_id]
             step = _MEMBER_WORDS[self._kind(type_id)]
+            bits = 32 * (step - 1)
+            signed = words[start + 1] >> 31
             values = values or {}
             for at in range(start + 3, start + 3 + step * self._vlen(type_id), step):
-                values.setdefault(self._string(self._words[at]), self._words[at + 1])
+                value = words[at + 1] | (words[at + 2] << 32 if bits == 64 else 0)
+                if signed and value >> (bits - 1):
+                    value -= 1 << bits
+                values.setdefault(self._string(words[at]), value)
         return values
 
     def raw_tracepoint_args(self, name: str) -> int | None:
