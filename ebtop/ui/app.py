@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -58,5 +59,7 @@ def _check_terminal() -> None:
 
 def _tell(proofs: tuple[UnloadProof, ...]) -> None:
     """One line on stderr: what was unloaded and what is left."""
-    if proofs:
-        print(f"ebtop: {proofs_text(proofs)}", file=sys.stderr)
+    # The terminal may be the very thing that is gone.
+    with contextlib.suppress(OSError):
+        if proofs:
+            print(f"ebtop: {proofs_text(proofs)}", file=sys.stderr)

@@ -52,6 +52,13 @@ async def test_digits_and_tab_choose_the_pane(start: Start) -> None:
         assert ui.app.live.current.probe == "exec"
 
 
+async def test_a_pane_has_the_focus_at_once(start: Start) -> None:
+    """Keys typed right behind the digit must not go to the pane before."""
+    async with start() as ui:
+        ui.app.action_go("tcp")
+        assert ui.app.focused is ui.app.live.pane_of("tcp").body
+
+
 async def test_a_small_terminal_shows_one_pane_and_the_pane_bar(start: Start) -> None:
     async with start(FakeStore(BusyNode().snapshot), size=(80, 24), ticks=3) as ui:
         assert "1 CPU  2 EXEC  3 TCP  4 RETRANSMITS  5 SLOW CONNECTS" in ui.screen()[1]

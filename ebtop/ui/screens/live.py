@@ -70,7 +70,8 @@ class LiveScreen(Screen[None], inherit_bindings=False):
     def enter(self, pane: Pane) -> None:
         """Make a pane the current one and give it the focus."""
         self.mark(pane)
-        pane.body.focus()
+        # At once, not on the next message: keys typed right after belong to this pane.
+        self.set_focus(pane.body)
 
     def mark(self, pane: Pane) -> None:
         """Make a pane the current one."""

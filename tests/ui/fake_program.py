@@ -1,0 +1,25 @@
+"""The real program on fakes, for tests that need a terminal. Says on stderr when the source was closed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from fakes import BusyNode, FakeSource, FakeStore
+
+from ebtop.errors import EbtopError
+from ebtop.ui.app import run
+
+if __name__ == "__main__":
+    if "--ignore-hangup" in sys.argv:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    source = FakeSource()
+    try:
+        code = run(source, FakeStore(BusyNode().snapshot))
+    except EbtopError as error:
+        print(error.line(), file=sys.stderr)
+        code = 1
+    finally:
+        with open(sys.argv[1], "w") as out:
+            out.write(f"started={source.sink is not None} closed={source.closed}")
+    sys.exit(code)

@@ -1,0 +1,165 @@
+"""The program in a pseudo-terminal: every way in and out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 30.0
+MOUSE_MOVES = (b"\x1b[?1003h", b"\x1b[?1016h")
+
+
+class Program:
+    """fake_program.py at the other end of a pseudo-terminal."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.report = folder / "report"
+        script = Path(__file__).with_name("fake_program.py")
+        # A session leader whose controlling terminal this is, so that closing the other end hangs it up.
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(self.report), *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment},
+        )
+        os.close(slave)
+        self.output = b""
+
+    def read_until(self, text: bytes) -> None:
+        end = time.monotonic() + LIMIT_S
+        while text not in self.output:
+            left = end - time.monotonic()
+            assert left > 0, f"{text!r} did not come; the end: {self.output[-500:]!r}"
+            if select.select([self.master], [], [], left)[0]:
+                self.output += self._read()
+
+    def wait(self) -> int:
+        """Its exit code, after reading what it still says."""
+        end = time.monotonic() + LIMIT_S
+        while (time.monotonic() < end and select.select([self.master], [], [], 0.2)[0]) or self.process.poll() is None:
+            data = self._read() if select.select([self.master], [], [], 0.1)[0] else b""
+            self.output += data
+            if self.process.poll() is not None and not data:
+                break
+        return self.process.wait(timeout=LIMIT_S)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.master, 1 << 16)
+        except OSError:  # EIO: the program has ended
+            return b""
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    started: list[Program] = []
+    yield started
+    for program in started:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait()
+
+
+def started(programs: list[Program], program: Program) -> Program:
+    programs.append(program)
+    return program
+
+
+def test_q_unloads_and_says_so(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path))
+    program.read_until(b"nginx")
+    os.write(program.master, b"q")
+    assert program.wait() == 0
+    assert b"ebtop: 5 probes unloaded in 60ms: 10 programs, 10 maps, 0 left" in program.output
+    assert program.report.read_text() == "started=True closed=1"
+    assert program.output.rindex(b"\x1b[?1049l") < program.output.index(b"ebtop: 5 probes"), "said on the normal screen"
+
+
+def test_only_clicks_and_wheel_are_asked_for(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path))
+    program.read_until(b"nginx")
+    os.write(program.master, b"q")
+    program.wait()
+    assert b"\x1b[?1000h\x1b[?1006h" in program.output
+    assert [sequence for sequence in MOUSE_MOVES if sequence in program.output] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_cleanly(tmp_path: Path, programs: list[Program], number: signal.Signals) -> None:
+    program = started(programs, Program(tmp_path))
+    program.read_until(b"nginx")
+    program.process.send_signal(number)
+    assert program.wait() == 128 + number
+    assert program.report.read_text() == "started=True closed=1"
+    assert b"\x1b[?1049l" in program.output
+
+
+def test_a_lost_terminal_ends_it_even_if_hang_ups_are_ignored(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path, "--ignore-hangup"))
+    program.read_until(b"nginx")
+    os.close(program.master)
+    assert program.process.wait(timeout=LIMIT_S) == 129
+    assert program.report.read_text() == "started=True closed=1"
+
+
+def test_sigcont_without_a_stop_starts_no_second_set_of_threads(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path))
+    program.read_until(b"nginx")
+    before = len(os.listdir(f"/proc/{program.process.pid}/task"))
+    for _ in range(5):
+        program.process.send_signal(signal.SIGCONT)
+        program.output = b""
+        program.read_until(b"LIVE")
+    assert len(os.listdir(f"/proc/{program.process.pid}/task")) <= before
+    os.write(program.master, b"q")
+    assert program.wait() == 0
+
+
+@pytest.mark.parametrize("term", ["dumb", "", "unknown"])
+def test_a_dumb_terminal_is_refused_with_one_line(tmp_path: Path, programs: list[Program], term: str) -> None:
+    program = started(programs, Program(tmp_path, TERM=term))
+    assert program.wait() == 1
+    assert program.output.count(b"\n") == 1
+    assert b"use `ebtop trace`" in program.output
+    assert b"\x1b" not in program.output
+    assert program.report.read_text() == "started=False closed=0"
+
+
+def test_output_that_is_no_terminal_is_refused(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("fake_program.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "report")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 1
+    assert "is not a terminal; use `ebtop trace`" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_bad_theme_is_said_before_anything_is_drawn(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path, EBTOP_THEME="nope"))
+    assert program.wait() == 1
+    assert b"there is no theme nope" in program.output
+    assert b"\x1b[?1049h" not in program.output
