@@ -154,9 +154,12 @@ class Target:
     def _tp_field(self, category: str, name: str) -> int:
         event, _, field = name.rpartition("__")
         try:
-            return self._tracepoint_fields(f"{category}:{event}")[field].offset
-        except (OSError, KeyError):
-            return 0
+            fields = self._tracepoint_fields(f"{category}:{event}")
+        except OSError:
+            return 0  # no such tracepoint: no program will be attached to it
+        if field not in fields:
+            raise EbtopError(f"{category}:{event} has no field {field}", "not in its format", "report this kernel's version")
+        return fields[field].offset
 
     def _tp_args(self, tracepoint: str, _: str) -> int:
         return self.btf.raw_tracepoint_args(tracepoint) or ABSENT_ARGS
