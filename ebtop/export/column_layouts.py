@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ebtop.export.folded_stack import folded
-from ebtop.export.record_types import TYPE_NAMES, owner_known
+from ebtop.export.record_types import owner_known, type_name
 from ebtop.export.timestamps import local_clock
 from ebtop.store.command_line import command_line
 from ebtop.store.names import signal_name
 from ebtop.store.records import (
     ConnectRecord,
+    EventRecord,
     ExecRecord,
     ExitRecord,
     Record,
@@ -73,7 +74,7 @@ def _duration_ms(record: TcpRecord) -> str:
 
 
 TIME = Column("TIME", 12, lambda r: local_clock(r.time_ns))
-TYPE = Column("TYPE", 10, lambda r: TYPE_NAMES[type(r)])
+TYPE = Column("TYPE", 10, type_name)
 PID = Column("PID", 7, _pid)
 COMM = Column("COMM", 16, _comm)
 _PCOMM = COMM._replace(name="PCOMM")
@@ -122,6 +123,9 @@ _TCP_DETAILS = (_IP, _LADDR, _LPORT, _RADDR, _RPORT, _TX_KB, _RX_KB, _MS)
 _RETRANSMIT_DETAILS = (_IP, _LADDR_LPORT, _T, _RADDR_RPORT, _STATE, _KIND, _SEGS)
 _CONNECT_DETAILS = (_IP, _SADDR, _DADDR, _DPORT, _LAT, _RESULT)
 
+# any other probe
+_EVENT_FIELDS = Column("FIELDS", 0, lambda r: " ".join(f"{k}={UNKNOWN if v is None else v}" for k, v in r.fields))
+
 LAYOUTS: dict[type[Record], Layout] = {
     ExecRecord: Layout((TIME, _PCOMM, PID, _PPID, _RET, _ARGS), (_PPID, _RET, _ARGS)),
     ExitRecord: Layout((TIME, _PCOMM, PID, _PPID, _AGE, _EXIT_CODE), (_PPID, _AGE, _EXIT_CODE)),
@@ -129,4 +133,5 @@ LAYOUTS: dict[type[Record], Layout] = {
     RetransmitRecord: Layout((TIME, PID, *_RETRANSMIT_DETAILS), _RETRANSMIT_DETAILS),
     ConnectRecord: Layout((PID, COMM, *_CONNECT_DETAILS), _CONNECT_DETAILS),
     StackRecord: Layout((_FOLDED,), (_COUNT, _STACK)),
+    EventRecord: Layout((TIME, TYPE, PID, COMM, _EVENT_FIELDS), (_EVENT_FIELDS,)),
 }

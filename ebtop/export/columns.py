@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ebtop.export.column_layouts import COMM, LAYOUTS, PID, TIME, TYPE, Column
-from ebtop.export.record_types import TYPE_NAMES, types_of
+from ebtop.export.record_types import title, types_of
 from ebtop.store.records import Record
 
 _SHARED = (TIME, TYPE, PID, COMM)
@@ -32,7 +32,7 @@ class Columns:
     """
 
     def __init__(self, probes: Sequence[str]) -> None:
-        """`probes` are names as on the command line. Raises UsageError for one that yields no records."""
+        """`probes` are names as on the command line."""
         self._types = types_of(probes)
         self._mixed = len(self._types) != 1
 
@@ -42,7 +42,7 @@ class Columns:
             return _names(LAYOUTS[self._types[0]].alone)
         lines = [_names(_SHARED)]
         for record_type in self._types:
-            heads = ["", TYPE_NAMES[record_type], "", ""]
+            heads = ["", title(record_type), "", ""]
             shared = _join([_pad(text, column) for text, column in zip(heads, _SHARED, strict=True)])
             lines.append(f"{shared}{_GAP}{_names(LAYOUTS[record_type].details)}")
         return "\n".join(lines)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from json import JSONEncoder
 from typing import Any
 
-from ebtop.export.record_types import TYPE_NAMES, owner_known
+from ebtop.export.record_types import owner_known, type_name
 from ebtop.export.timestamps import rfc3339
 from ebtop.store.records import (
     ConnectRecord,
+    EventRecord,
     ExecRecord,
     ExitRecord,
     Record,
@@ -29,7 +30,7 @@ def to_json(record: Record) -> str:
     """One line without its line break."""
     known = owner_known(record)
     fields: dict[str, object] = {
-        "type": TYPE_NAMES[type(record)],
+        "type": type_name(record),
         "time": rfc3339(record.time_ns),
         "pid": record.pid if known else None,
         "comm": record.comm if known else None,
@@ -122,6 +123,10 @@ def _stack(record: StackRecord) -> dict[str, object]:
     }
 
 
+def _event(record: EventRecord) -> dict[str, object]:
+    return dict(record.fields)
+
+
 _FIELDS: dict[type[Record], Callable[[Any], dict[str, object]]] = {
     ExecRecord: _exec,
     ExitRecord: _exit,
@@ -129,4 +134,5 @@ _FIELDS: dict[type[Record], Callable[[Any], dict[str, object]]] = {
     RetransmitRecord: _retransmit,
     ConnectRecord: _connect,
     StackRecord: _stack,
+    EventRecord: _event,
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ebtop.errors import UsageError
 from ebtop.store.records import (
     ConnectRecord,
+    EventRecord,
     ExecRecord,
     ExitRecord,
     Record,
@@ -15,7 +15,7 @@ from ebtop.store.records import (
     TcpRecord,
 )
 
-TYPE_NAMES: dict[type[Record], str] = {
+_TYPE_NAMES: dict[type[Record], str] = {
     ExecRecord: "exec",
     ExitRecord: "exit",
     TcpRecord: "tcp",
@@ -35,17 +35,22 @@ PROBE_TYPES: dict[str, tuple[type[Record], ...]] = {
 }
 
 
-def types_of(probes: Sequence[str]) -> tuple[type[Record], ...]:
-    """The record types of these probes, each once, in their order.
+def type_name(record: Record) -> str:
+    """The `type` of a record's JSON line."""
+    return record.type if isinstance(record, EventRecord) else _TYPE_NAMES[type(record)]
 
-    Raises UsageError for a probe that yields no records.
-    """
+
+def types_of(probes: Sequence[str]) -> tuple[type[Record], ...]:
+    """The record types of these probes, each once, in their order. A probe not named here yields events."""
     types: dict[type[Record], None] = {}
     for probe in probes:
-        if probe not in PROBE_TYPES:
-            raise UsageError(f"probe {probe!r} prints no records", fix=f"use {', '.join(PROBE_TYPES)}")
-        types.update(dict.fromkeys(PROBE_TYPES[probe]))
+        types.update(dict.fromkeys(PROBE_TYPES.get(probe, (EventRecord,))))
     return tuple(types)
+
+
+def title(record_type: type[Record]) -> str:
+    """What stands over the columns of a type in a table of several."""
+    return _TYPE_NAMES.get(record_type, "others")
 
 
 def owner_known(record: Record) -> bool:

@@ -158,7 +158,21 @@ class StackRecord(NamedTuple):
     """The user stack reaches the program's or thread's entry (or there is none); False = cut."""
 
 
-Record = ExecRecord | ExitRecord | TcpRecord | RetransmitRecord | ConnectRecord | StackRecord
+class EventRecord(NamedTuple):
+    """An event of a probe that needs no table of its own: printed and exported as it is."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    type: str
+    """The `type` of its JSON line."""
+    fields: tuple[tuple[str, str | int | float | None], ...]
+    """Name and value, in the order to print; text already printable."""
+
+
+Record = EventRecord | ExecRecord | ExitRecord | TcpRecord | RetransmitRecord | ConnectRecord | StackRecord
 
 
 class ConnectHistogram(NamedTuple):

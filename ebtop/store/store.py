@@ -72,7 +72,8 @@ class Store:
             if batch.pending_connects is not None:
                 self._connects.replace_pending(batch.pending_connects)
             for record in sorted(batch.records, key=_time_ns):
-                self._add[type(record)](record)
+                if type(record) in self._add:  # an event of a probe without a pane only goes by
+                    self._add[type(record)](record)
             if batch.tcp_scan is not None:
                 self._connections.scan(batch.tcp_scan)
             if batch.connect_histogram is not None:

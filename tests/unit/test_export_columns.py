@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ebtop.errors import UsageError
 from ebtop.export.columns import Columns
-from ebtop.store.records import Frame, Record
-from tests.unit.record_makers import connect, exec_, exit_, miss, retransmit, stack, tcp
+from ebtop.store.records import EventRecord, Frame, Record
+from tests.unit.record_makers import at, connect, exec_, exit_, miss, retransmit, stack, tcp
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +131,8 @@ def test_probes_of_one_record_type_share_its_table() -> None:
     assert Columns(["cpu", "offcpu"]).line(stack(1, "main")) == "prog;main 1"
 
 
-def test_probe_without_records_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"probe 'runq' prints no records; use cpu, exec"):
-        Columns(["exec", "runq"])
+def test_events_of_other_probes_print_their_fields() -> None:
+    event = EventRecord(at(1), 77, "sender", 0, "/", "signal", (("signal", 9), ("to_comm", "victim"), ("why", None)))
+    table = Columns(["signals"])
+    assert table.header() == "TIME         TYPE       PID     COMM             FIELDS"
+    assert table.line(event).split(maxsplit=1)[1] == "signal     77      sender           signal=9 to_comm=victim why=-"
