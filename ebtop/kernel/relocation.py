@@ -158,7 +158,8 @@ class Target:
         except OSError:
             return 0  # no such tracepoint: no program will be attached to it
         if field not in fields:
-            raise EbtopError(f"{category}:{event} has no field {field}", "not in its format", "report this kernel's version")
+            what = f"{category}:{event} has no field {field}"
+            raise EbtopError(what, "not in its format file", "report this kernel's version")
         return fields[field].offset
 
     def _tp_args(self, tracepoint: str, _: str) -> int:

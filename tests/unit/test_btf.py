@@ -160,7 +160,7 @@ def test_a_last_type_without_its_members_is_refused() -> None:
 
 def test_a_kernel_without_btf(tmp_path: Path) -> None:
     path = tmp_path / "vmlinux"
-    with pytest.raises(EbtopError, match=rf"^this kernel's types can't be read: {path}: No such file.*CONFIG_DEBUG_INFO"):
+    with pytest.raises(EbtopError, match=rf"^this kernel's types can't be read: {path}: No such.*CONFIG_DEBUG"):
         Btf.read(str(path))
     path.write_bytes(blob_with_a_struct())
     assert Btf.read(str(path)).structs(["sock"])
