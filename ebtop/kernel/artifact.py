@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import struct
 from typing import NamedTuple
 
 from ebtop.kernel.relocation import Relocation
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever what is stored, or how a program expects to be loaded, changes."""
 
 
@@ -58,8 +59,8 @@ class Artifact(NamedTuple):
     relocations: tuple[Relocation, ...]
 
     def dump(self) -> bytes:
-        """The artifact as bytes for a file."""
-        return json.dumps(
+        """The artifact as bytes for a file: a checksum on a line of its own, then JSON."""
+        body = json.dumps(
             {
                 "format": FORMAT,
                 "name": self.name,
@@ -69,12 +70,16 @@ class Artifact(NamedTuple):
                 "relocations": self.relocations,
             }
         ).encode()
+        return _checksum(body) + b"\n" + body
 
     @classmethod
     def parse(cls, data: bytes) -> Artifact:
         """The artifact in a file's bytes. Raises ArtifactError on anything else than what `dump` writes."""
+        checksum, _, body = data.partition(b"\n")
+        if checksum != _checksum(body):
+            raise ArtifactError("damaged, or not an artifact")
         try:
-            raw = json.loads(data)
+            raw = json.loads(body)
             if raw["format"] != FORMAT:
                 raise ArtifactError(f"format {raw['format']}, not {FORMAT}")
             return cls(
@@ -88,3 +93,8 @@ class Artifact(NamedTuple):
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(str(error) or type(error).__name__) from None
+
+
+def _checksum(body: bytes) -> bytes:
+    """A flipped bit would otherwise be bytecode for the kernel."""
+    return hashlib.sha256(body).hexdigest().encode()

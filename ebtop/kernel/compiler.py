@@ -34,6 +34,7 @@ _DIAGNOSTIC = re.compile(
 )
 _FLAGS = ("-Wno-macro-redefined", "-Wno-pointer-sign", "-Wno-unused-value")
 _TIMEOUT_S = 120
+_MEMORY = "/dev/shm"
 _SCALARS = {
     "char": "b", "signed char": "b", "unsigned char": "B", "_Bool": "?", "bool": "?",
     "short": "h", "unsigned short": "H", "int": "i", "unsigned int": "I",
@@ -104,6 +105,7 @@ class Compiler:
         self._directory = directory or source_directory()
         self._cache = cache or cache_directory()
         self._log = log
+        self._said_unwritable = False
 
     def artifact(self, name: str, replace: Mapping[str, str] | None = None) -> Artifact:
         """The artifact of bpf/NAME.c. Raises EbtopError when it must be built and can't be."""
@@ -112,7 +114,7 @@ class Compiler:
         path = self._cache / f"{name}-{hashlib.sha256(built_with.encode()).hexdigest()[:24]}.json"
         try:
             return Artifact.parse(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             self._log(f"{path} can't be read ({error.strerror}), building {name} again")
@@ -136,7 +138,9 @@ class Compiler:
                 if old != path:
                     old.unlink(missing_ok=True)
         except OSError as error:
-            self._log(f"{path.parent} can't be written ({error.strerror}): {artifact.name} is built again next time")
+            if not self._said_unwritable:
+                self._said_unwritable = True
+                self._log(f"{path.parent} can't be written ({error.strerror}): what is built now is built every time")
             if temporary is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
@@ -145,9 +149,14 @@ class Compiler:
 def compile_source(name: str, source: str) -> Artifact:
     """Compile one spliced source in a child. Raises EbtopError with the C file, line and message."""
     relocations = relocation.scan(source)
-    with tempfile.TemporaryDirectory(prefix="ebtop-build-") as tree:
-        header_tree.write(tree, {"relocations.h": relocation.header(relocations)})
-        result = _run_child({"source": source, "flags": [*_FLAGS, f"-I{tree}/include"], "tree": tree}, name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ebtop-build-", dir=_scratch_directory()) as tree:
+            header_tree.write(tree, {"relocations.h": relocation.header(relocations)})
+            result = _run_child({"source": source, "flags": [*_FLAGS, f"-I{tree}/include"], "tree": tree}, name)
+    except OSError as error:
+        raise EbtopError(
+            f"bpf/{name}.c can't be built", str(error), "give TMPDIR a directory with some space, or free some"
+        ) from None
     layouts: dict[str, Layout] = {}
     maps: list[MapSpec] = []
     position: dict[int, int] = {}
@@ -167,6 +176,16 @@ def compile_source(name: str, source: str) -> Artifact:
                 layouts[f"{map_name}.{what}"] = layout(entry[f"{field}_layout"], entry[f"{field}_size"])
     programs = tuple(Program(n, relocation.replace_maps(base64.b64decode(c), position)) for n, c in result["programs"])
     return Artifact(name, tuple(maps), programs, layouts, tuple(relocations))
+
+
+def _scratch_directory() -> str:
+    """Where temporary files go; memory where no disk takes any. Raises OSError when there is no such place."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        if os.access(_MEMORY, os.W_OK):
+            return _MEMORY
+        raise
 
 
 def layout(description: list[Any], size: int) -> Layout:
