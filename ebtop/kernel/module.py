@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ebtop.errors import EbtopError
 from ebtop.kernel import accounting, attach, counters, relocation, syscall
@@ -25,6 +25,7 @@ _LOG_BYTES = 1 << 20
 _LOG_TAIL_LINES = 6
 _PROG_ATTR_SIZE = 120
 _GONE_TIMEOUT_S = 2.0
+_DRAIN_LIMIT = 4000
 
 
 class Attachment(NamedTuple):
@@ -91,9 +92,28 @@ class Module:
             self._rings[map_name] = Ring(self.maps[map_name], self.artifact.layouts[layout])
         return self._rings[map_name]
 
-    def record_size(self, layout: str) -> int:
-        """Bytes of one record of this layout."""
-        return self.artifact.layouts[layout].size
+    def drain(self, map_name: str, layout: str) -> list[tuple[Any, ...]]:
+        """Records of one ring buffer, some thousands at most, as Ring.drain gives them."""
+        return self.ring(map_name, layout).drain(_DRAIN_LIMIT)
+
+    def pull(self) -> float:
+        """Empty the kernel's side of all rings; from any thread. Returns how full the fullest was, 0..1."""
+        return max((ring.pull() for ring in tuple(self._rings.values())), default=0.0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is more to drain at once."""
+        return any(ring.waiting for ring in self._rings.values())
+
+    @property
+    def dropped(self) -> int:
+        """Records that were pulled and then given up, because draining fell too far behind."""
+        return sum(ring.lost for ring in self._rings.values())
+
+    def detach(self) -> None:
+        """Stop the programs from running; what they left in the maps can still be read."""
+        _close_all(self._links)
+        self._links.clear()
 
     def read_iterator(self, program: str) -> bytes:
         """Everything one walk of an iterator program writes."""
@@ -126,8 +146,8 @@ class Module:
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
-        _close_all([*self._links, *self._iterators.values()])
-        self._links.clear()
+        self.detach()
+        _close_all(list(self._iterators.values()))
         self._iterators.clear()
         _close_all(list(self._programs.values()))
         self._programs.clear()

@@ -1,9 +1,15 @@
-"""Drain a BPF ring buffer of fixed-size records: mmap, one copy, no callback and no system call."""
+"""Drain a BPF ring buffer of fixed-size records: mmap, one copy, no callback and no system call.
+
+Taking bytes out of the kernel's buffer and making records of them are two steps: the first costs next to nothing
+and may not be late, the second takes microseconds for each record and may wait while a storm lasts.
+"""
 
 from __future__ import annotations
 
 import mmap
 import struct
+import threading
+from collections import deque
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +18,8 @@ from ebtop.kernel.maps import Map
 
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _HEADER = "=II"  # length with the two flag bits, page offset
+MAX_WAITING_BYTES = 32 << 20
+"""What may wait, copied, for being made into records; beyond that it is dropped and counted."""
 
 
 class Ring:
@@ -19,6 +27,7 @@ class Ring:
 
     The kernel maps one page with the consumer's position, one with the producer's, then the data. It offers the
     data twice in a row for records that wrap around; one copy is mapped here, to count as memory once.
+    `pull` may run in another thread than `drain`.
     """
 
     def __init__(self, ring: Map, layout: Layout) -> None:
@@ -34,36 +43,70 @@ class Ring:
         self._data = memoryview(self._producer_map)[page:]
         self._words = self._data.cast("I")
 
+        self._lock = threading.Lock()
+        self._closed = False
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self.lost = 0
+        """Records dropped because nobody made use of them in time."""
+
     def close(self) -> None:
-        """Unmap. The ring must not be drained afterwards."""
-        for view in (self._consumer, self._producer, self._words, self._data):
-            view.release()
-        self._consumer_map.close()
-        self._producer_map.close()
+        """Unmap; what was pulled can still be drained."""
+        with self._lock:
+            self._closed = True
+            for view in (self._consumer, self._producer, self._words, self._data):
+                view.release()
+            self._consumer_map.close()
+            self._producer_map.close()
 
     @property
     def fill(self) -> float:
         """Part of the buffer that is waiting, 0..1."""
-        return (self._producer[0] - self._consumer[0]) / self._size
+        with self._lock:
+            return 0.0 if self._closed else (self._producer[0] - self._consumer[0]) / self._size
 
-    def drain(self) -> list[tuple[Any, ...]]:
-        """The records that are complete, oldest first: tuples of two header fields and the layout's fields.
+    def pull(self) -> float:
+        """Copy what is complete out of the kernel's buffer; returns how full it was, 0..1.
 
-        A record that a program has reserved and not yet submitted ends the drain; the rest comes next time.
+        A record that a program has reserved and not yet submitted ends the copy; the rest comes next time.
         """
-        consumed, produced = self._consumer[0], self._producer[0]
-        size = self._record.size
-        # The flags are looked at before the data is copied: what was complete then stays so.
-        lengths = self._lengths(consumed, produced - consumed)
-        if not lengths:
-            return []
-        flagged = max(lengths) >= _DISCARDED
-        if flagged:
-            lengths = list(takewhile(lambda length: not length & _BUSY, lengths))
-        used = len(lengths) * size
-        records = list(self._record.iter_unpack(self._copy(consumed, used)))
-        self._consumer[0] = consumed + used
-        return [r for r in records if not r[0] & _DISCARDED] if flagged else records
+        with self._lock:
+            if self._closed:
+                return 0.0
+            consumed, produced = self._consumer[0], self._producer[0]
+            # The flags are looked at before the data is copied: what was complete then stays so.
+            lengths = self._lengths(consumed, produced - consumed)
+            if not lengths:
+                return 0.0
+            if max(lengths) & _BUSY:
+                lengths = list(takewhile(lambda length: not length & _BUSY, lengths))
+            used = len(lengths) * self._record.size
+            if self._waiting_bytes + used > MAX_WAITING_BYTES:
+                self.lost += len(lengths)
+            elif used:
+                self._waiting.append(self._copy(consumed, used))
+                self._waiting_bytes += used
+            self._consumer[0] = consumed + used
+            return (produced - consumed) / self._size
+
+    def drain(self, limit: int = 1 << 30) -> list[tuple[Any, ...]]:
+        """Complete records, oldest first: tuples of two header fields and the layout's fields.
+
+        Ends once there are `limit` or more of them; `waiting` says whether there is more.
+        """
+        self.pull()
+        records: list[tuple[Any, ...]] = []
+        while self._waiting and len(records) < limit:
+            with self._lock:
+                data = self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+            records.extend(self._record.iter_unpack(data))
+        return [r for r in records if not r[0] & _DISCARDED]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether pulled records wait for `drain`."""
+        return bool(self._waiting)
 
     def _lengths(self, position: int, waiting: int) -> list[int]:
         """The first header word of each record."""
@@ -76,8 +119,8 @@ class Ring:
             words += self._words[start // 4 : (end - self._size) // 4 : step // 4].tolist()
         return words
 
-    def _copy(self, position: int, length: int) -> bytes | memoryview:
+    def _copy(self, position: int, length: int) -> bytes:
         start = position & (self._size - 1)
         if start + length <= self._size:
-            return self._data[start : start + length]
+            return bytes(self._data[start : start + length])
         return bytes(self._data[start:]) + bytes(self._data[: start + length - self._size])

@@ -51,7 +51,7 @@ class ConnectsProbe(Probe):
         for (
             _, _, at, key, latency, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, error,
             connected, _unused, comm,
-        ) in self.module.ring("connect_events", "connect_event").drain():  # fmt: skip
+        ) in self.module.drain("connect_events", "connect_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)
             name = None if connected else errno_name(error)
             result = "ok" if connected else _RESULTS.get(name or "", "aborted")

@@ -40,7 +40,7 @@ class RetransmitsProbe(Probe):
         for (
             _, _, time, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, state, kind, segments,
             owner, _unused, comm,
-        ) in self.module.ring("retransmit_events", "retransmit_event").drain():  # fmt: skip
+        ) in self.module.drain("retransmit_events", "retransmit_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)
             known = pid != 0
             records.append(

@@ -24,6 +24,8 @@ def probe_health(name: str, loaded: Loaded, known_maps: dict[int, MapUse]) -> Pr
         programs.append(ProgramCost(program, program_id, runs, run_ns))
     counters = loaded.module.counters()
     lost = dict(counters.lost)
+    if loaded.module.dropped:
+        lost["not read in time"] = loaded.module.dropped
     for reason, n in loaded.probe.lost().items():
         lost[reason] = lost.get(reason, 0) + n
     maps = tuple(map_use(m, known_maps) for m in loaded.module.own_maps().values())

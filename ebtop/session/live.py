@@ -26,7 +26,10 @@ from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.source import Health, MapUse, ProbeHealth, Sink, UnloadProof
 
 DRAIN_S = 0.05
-"""Between two looks at the ring buffers: at 14,000 execs a second they hold a quarter of a second."""
+"""Between two looks at the ring buffers while little happens."""
+PULL_S = 0.04
+"""Between two emptyings of them while the collector is busy: they hold a tenth of a second of the worst storms."""
+_NEARLY_FULL = 0.25
 POLL_S = 1.0
 _LOG_LINES = 500
 _NAMES_WAIT_S = 10.0
@@ -96,11 +99,13 @@ class LiveSource:
         return dict(self._failed)
 
     def run(self, sink: Sink, names_wait_s: float = _NAMES_WAIT_S) -> None:
-        """Drain until `stop`, in this thread; then drain once more, unload, and wait for names that are on their way.
+        """Drain until `stop`, in this thread; then detach, drain what is left, unload, and wait for names on their way.
 
-        `sink` is called from two threads.
+        `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
         self._naming = NamingThread(sink, self.log)
+        puller = threading.Thread(target=self._pull, name="ebtop-pull", daemon=True)
+        puller.start()
         try:
             next_poll = time.monotonic()
             while not self._stop.is_set():
@@ -109,14 +114,26 @@ class LiveSource:
                 if time.monotonic() >= next_poll:
                     next_poll = max(next_poll + POLL_S, time.monotonic())
                     self._poll(sink)
-                self._wake.wait(DRAIN_S)
-                self._wake.clear()
-            self._drain(sink, final=True)
+                if not self._set.waiting:
+                    self._wake.wait(DRAIN_S)
+                    self._wake.clear()
             self._poll(sink)
+            self._set.detach()
+            self._drain(sink, final=True)
+            while self._set.waiting and names_wait_s:
+                self._drain(sink)
         finally:
+            self._stop.set()
+            puller.join()
             self._health = self._measure()
             self._unload_all()
             self._naming.finish(names_wait_s)
+
+    def _pull(self) -> None:
+        """Keep the kernel's buffers empty while the collector is busy with what came before."""
+        while not self._stop.wait(PULL_S):
+            while self._set.pull() > _NEARLY_FULL and not self._stop.is_set():
+                pass
 
     def stop(self) -> None:
         """End `run` soon. From any thread or signal handler."""

@@ -78,6 +78,20 @@ class ProbeSet:
         ]
         return UnloadProof(name, programs, maps, time.monotonic() - began, remaining, "; ".join(kept))
 
+    def pull(self) -> float:
+        """Empty the kernel's side of all ring buffers; from any thread. Returns how full the fullest was, 0..1."""
+        return max((loaded.module.pull() for loaded in tuple(self.loaded.values())), default=0.0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is more to drain at once."""
+        return any(loaded.module.waiting for loaded in self.loaded.values())
+
+    def detach(self) -> None:
+        """Nothing runs any more; what was collected can still be drained."""
+        for loaded in self.loaded.values():
+            loaded.module.detach()
+
     def close(self) -> tuple[UnloadProof, ...]:
         """Unload everything."""
         chosen = [name for name in self.loaded if not name.startswith("(")]
