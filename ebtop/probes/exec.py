@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from ebtop.kernel.attach import RawTracepoint, Tracepoint
 from ebtop.kernel.environment import Environment
@@ -49,21 +50,25 @@ class ExecProbe(Probe):
         return (f"failed execs are not seen: {why}",)
 
     def drain(self) -> list[Record]:
-        records: list[Record] = []
+        # Long ones first: of a failed search for a program that then starts, no attempt comes after the success.
+        events = self.module.drain("exec_events", "exec_event")
+        events += self.module.drain("short_exec_events", "short_exec_event")
+        exits = self.module.drain("exit_events", "exit_event")
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
+        records: list[Record] = []
         for (
-            _, _, time, cgroup, pid, ppid, uid, ret, args_len, args_read, comm, parent_comm, filename, args,
-        ) in self.module.ring("exec_events", "exec_event").drain():  # fmt: skip
+            _, _, time, cgroup, pid, ppid, uid, ret, filename_len, args_read, args_len, comm, parent_comm, text,
+        ) in events:  # fmt: skip
             cut = args_len - args_read
+            args = text[filename_len : filename_len + args_read]
             records.append(
                 ExecRecord(
                     time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, comm_text(parent_comm), ret,
-                    c_string(filename), split_args(args[:args_read], cut > 0), cut,
+                    c_string(text[:filename_len]), split_args(args, cut > 0), cut,
                 )
             )  # fmt: skip
-        for _, _, time, duration, cgroup, pid, ppid, uid, code, comm in self.module.ring(
-            "exit_events", "exit_event"
-        ).drain():
+        records.sort(key=itemgetter(0))
+        for _, _, time, duration, cgroup, pid, ppid, uid, code, comm in exits:
             records.append(
                 ExitRecord(
                     time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, code >> 8 & 0xFF, code & 0x7F,

@@ -11,11 +11,19 @@ from typing import TypeVar
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.session.live import LiveSource
-from ebtop.store.records import Batch, Record
+from ebtop.store.records import (
+    Batch,
+    ConnectRecord,
+    ExecRecord,
+    ExitRecord,
+    RetransmitRecord,
+    StackRecord,
+    TcpRecord,
+)
 from ebtop.store.source import Health, ProbeHealth
 from tests.lab.process import TIMEOUT_S
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", ExecRecord, ExitRecord, TcpRecord, RetransmitRecord, ConnectRecord, StackRecord)
 
 
 class Collector:
