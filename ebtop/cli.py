@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +27,7 @@ _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of the contract: 0 done, 1 could not, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_standard_error()
     _leave_deleted_directory()
     try:
         return _run(arguments)
@@ -37,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if os.environ.get("EBTOP_TRACEBACK"):
+            raise
+        print(f"ebtop: {_unexpected(error).line()}", file=sys.stderr)
+        return 1
 
 
 def parse_duration(text: str) -> float:
@@ -105,7 +112,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _filter(options: argparse.Namespace) -> FilterSpec:
-    from ebtop.kernel.cgroups import CgroupHierarchy, container_cgroups
+    from ebtop.kernel.cgroups import CgroupHierarchy, container_cgroups, subtree_ids
     from ebtop.probes.filters import FilterSpec
 
     pids: set[int] = set()
@@ -115,6 +122,8 @@ def _filter(options: argparse.Namespace) -> FilterSpec:
         pids.add(int(part))
     comms = {part for text in options.comm for part in text.split(",") if part}
     cgroups = list(options.cgroup)
+    for path in cgroups:
+        subtree_ids(CgroupHierarchy.detect(), path)
     for container in options.container:
         cgroups += container_cgroups(CgroupHierarchy.detect(), container)
     if options.children and not pids:
@@ -187,6 +196,25 @@ def _require_privileges() -> None:
             "it needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN",
             "run it with sudo",
         )
+
+
+def _unexpected(error: Exception) -> EbtopError:
+    """What is said when ebtop itself is wrong; by now everything is unloaded."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    why = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+    return EbtopError("this is a bug in ebtop", why, "please report it, with what EBTOP_TRACEBACK=1 adds")
+
+
+def _open_standard_error() -> None:
+    """Where it is closed, the next file opened would get its number, and messages would go there."""
+    try:
+        os.fstat(2)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != 2:
+            os.dup2(null, 2)
+            os.close(null)
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _leave_deleted_directory() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import select
 import signal
 import sys
@@ -39,12 +40,11 @@ def trace(options: TraceOptions) -> int:
     output = _output()
     source = LiveSource(options.probes, options.settings, options.filter_spec, on_log=_say)
     printer = _Printer(options, output, source.stop)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: source.stop())
+    _on_signal(source.stop)
     try:
         source.open()
         failures = source.failures
-        printer.begin([name for name in options.probes if name not in failures], failures)
+        printer.begin([name for name in options.probes if name in source.loaded], failures)
         if len(failures) == len(options.probes):
             return 1
         timers = [threading.Timer(options.duration_s, source.stop)] if options.duration_s is not None else []
@@ -56,7 +56,7 @@ def trace(options: TraceOptions) -> int:
     finally:
         source.close()
         printer.close()
-    return 0
+    return 1 if printer.failed else 0
 
 
 class _Printer:
@@ -66,6 +66,8 @@ class _Printer:
         self._options = options
         self._output = output
         self._stop = stop
+        self.failed = False
+        """Lines were lost because they could not be written, though somebody wanted them."""
         self._columns = Columns(options.probes)
         self._format: Callable[[Record], str] = to_json if options.as_json else self._columns.line
         self._lock = threading.Lock()
@@ -126,7 +128,7 @@ class _Printer:
         """Make sure that a reader who left does not become a traceback when Python flushes at exit."""
         try:
             self._output.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             _discard_output()
 
     def _add_stack(self, record: StackRecord) -> None:
@@ -162,7 +164,8 @@ class _Printer:
             _discard_output()
             self._stop()
         except OSError as error:
-            _say(f"can't write: {error.strerror}")
+            _say(f"can't write to standard output: {error.strerror}")
+            self.failed = True
             _discard_output()
             self._stop()
 
@@ -203,6 +206,20 @@ def probe_stats(chosen: tuple[str, ...], probes: Iterable[ProbeHealth]) -> list[
             )
         )  # fmt: skip
     return stats
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    """Have SIGINT, SIGTERM and SIGHUP call `stop`, in a thread: a handler may interrupt whoever holds stop's lock."""
+    caught: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put() may be interrupted by itself
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, lambda number, _: caught.put(number))
+
+    def wait() -> None:
+        caught.get()
+        stop()
+
+    threading.Thread(target=wait, name="ebtop-signals", daemon=True).start()
 
 
 def _output() -> TextIO:

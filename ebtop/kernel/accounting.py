@@ -73,11 +73,21 @@ def still_there(programs: Iterable[int], maps: Iterable[int]) -> tuple[str, ...]
 
 
 def wait_until_gone(programs: list[int], maps: list[int], timeout_s: float) -> tuple[str, ...]:
-    """Ids that remain after at most `timeout_s`; the kernel frees them a moment after the last close."""
+    """Ids that remain after at most `timeout_s`; the kernel frees them a moment after the last close.
+
+    Without CAP_SYS_ADMIN the kernel does not tell, and each is named as "prog 12 (not known)".
+    """
     deadline = time.monotonic() + timeout_s
-    while (left := still_there(programs, maps)) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
+    try:
+        while (left := still_there(programs, maps)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    except PermissionError:
+        return tuple(f"{what} (not known)" for what in _names(programs, maps))
     return left
+
+
+def _names(programs: Iterable[int], maps: Iterable[int]) -> list[str]:
+    return [f"prog {i}" for i in programs] + [f"map {i}" for i in maps]
 
 
 def _exists(command: Cmd, object_id: int) -> bool:

@@ -169,13 +169,7 @@ class Module:
             if spec.name in shared:
                 self.maps[spec.name] = shared[spec.name]
                 continue
-            try:
-                self.maps[spec.name] = Map(spec)
-            except OSError as error:
-                raise LoadError(
-                    f"{self.name}: the kernel refused the map {spec.name} ({spec.max_entries} entries)",
-                    error.strerror or str(error), _permission_fix(error),
-                ) from None  # fmt: skip
+            self.maps[spec.name] = create_map(self.name, spec)
 
     def _load_programs(self, attachments: Sequence[Attachment], environment: Environment) -> None:
         fds = {i: self.maps[spec.name].fd for i, spec in enumerate(self.artifact.maps)}
@@ -226,6 +220,17 @@ class Module:
                 f"{self.name}: can't attach to {attach.describe(hook)}", error.strerror or str(error),
                 _permission_fix(error),
             ) from None  # fmt: skip
+
+
+def create_map(owner: str, spec: MapSpec) -> Map:
+    """Raises LoadError, said by the artifact `owner`."""
+    try:
+        return Map(spec)
+    except OSError as error:
+        raise LoadError(
+            f"{owner}: the kernel refused the map {spec.name} ({spec.max_entries} entries)",
+            error.strerror or str(error), _permission_fix(error),
+        ) from None  # fmt: skip
 
 
 def _prog_load(

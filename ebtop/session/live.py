@@ -82,14 +82,19 @@ class LiveSource:
             self._on_log(line)
 
     def open(self) -> None:
-        """Load every probe asked for. What fails is in `failures`; the others run."""
+        """Load every probe asked for, until `stop`. What fails is in `failures`; the others run."""
         self._stats = RunTimeStats()
+        said: dict[str, list[str]] = {}
         for name in self.probe_names:
+            if self._stop.is_set():
+                break
             try:
                 self._load(name)
             except EbtopError as error:
-                self.log(f"{name}: {error.line()}")
+                said.setdefault(error.line(), []).append(name)
             self._health = self._measure()
+        for line, names in said.items():
+            self.log(f"{', '.join(names)}: {line}")
         self._set.forget_kernel()
         self._sampled_at = time.monotonic()
 
@@ -97,6 +102,11 @@ class LiveSource:
     def failures(self) -> dict[str, EbtopError]:
         """Why probes could not be loaded."""
         return dict(self._failed)
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The probes that are in the kernel now."""
+        return tuple(name for name in self.probe_names if name in self._set.loaded)
 
     def run(self, sink: Sink, names_wait_s: float = _NAMES_WAIT_S) -> None:
         """Drain until `stop`, in this thread; then detach, drain what is left, unload, and wait for names on their way.
@@ -213,13 +223,22 @@ class LiveSource:
         try:
             self._set.load(name)
             if self._filter is None:
-                self._filter = KernelFilter(self._set.filter_maps(), self._set.context.hierarchy)
-                self._apply_filter(self._spec)
+                self._start_filter()
         except EbtopError as error:
             self._failed[name] = error
             raise
         finally:
             self._waiting.discard(name)
+
+    def _start_filter(self) -> None:
+        """Filter from the first probe on. A filter that can't be applied must not show everything instead."""
+        self._filter = KernelFilter(self._set.filter_maps(), self._set.context.hierarchy)
+        try:
+            self._apply_filter(self._spec)
+        except EbtopError:
+            self._set.close()
+            self._filter = None
+            raise
 
     def _unload(self, name: str) -> UnloadProof:
         if name in self._set.loaded:

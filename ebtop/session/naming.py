@@ -31,7 +31,7 @@ class NamingThread:
         self._log = log
         self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
         self.lost = 0
-        """Samples given up because naming fell behind."""
+        """Samples given up because naming fell behind or failed."""
         self._thread = threading.Thread(target=self._run, name="ebtop-names", daemon=True)
         self._thread.start()
 
@@ -56,9 +56,18 @@ class NamingThread:
     def _run(self) -> None:
         symbolizer = Symbolizer()
         while (work := self._queue.get()) is not None:
-            if isinstance(work, int):
-                symbolizer.note_process(work)
-                continue
+            try:
+                self._do(work, symbolizer)
+            except Exception as error:
+                # Samples come every second and name what is arbitrary: one that can't be named must not be the last.
+                self._log(f"samples could not be named: {type(error).__name__}: {error}")
+                if isinstance(work, _Work):
+                    self.lost += sum(sample.samples for sample in work.samples)
+
+    def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
+        if isinstance(work, int):
+            symbolizer.note_process(work)
+        else:
             self._sink(Batch(work.time_ns, self._name(symbolizer, work.samples), sampled_s=work.sampled_s))
 
     def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:

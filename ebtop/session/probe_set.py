@@ -13,7 +13,7 @@ from ebtop.kernel.cgroups import CgroupHierarchy, CgroupNames
 from ebtop.kernel.compiler import Compiler
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.maps import Map
-from ebtop.kernel.module import LoadError, Module
+from ebtop.kernel.module import LoadError, Module, create_map
 from ebtop.probes import REGISTRY
 from ebtop.probes.base import Clock, Context, Probe, Settings
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
@@ -61,12 +61,15 @@ class ProbeSet:
                 for line in error.log.splitlines():
                     self._log(f"{name}: verifier: {line}")
             self._unload_unneeded()
+            self._free_shared()
             raise
 
     def unload(self, name: str) -> UnloadProof:
-        """Unload a probe, and what only it required. Raises EbtopError when it is not loaded."""
+        """Unload a probe, and what only it required. Raises EbtopError when it is not loaded, or others need it."""
         if name not in self.loaded:
             raise EbtopError(f"{name} is not loaded")
+        if users := self._users(name):
+            raise EbtopError(f"{name} can't be unloaded", f"{', '.join(users)} needs it", f"unload {users[0]} first")
         began = time.monotonic()
         programs, maps, remaining = self._unload(name)
         for more_programs, more_maps, more_remaining in self._unload_unneeded():
@@ -141,7 +144,7 @@ class ProbeSet:
         own = [spec for spec in wanted if spec.name not in self.shared]
         fitted = {spec.name: spec for spec in map_budget.fit(own, self._map_cap - self._bytes_at_most())}
         if any(fitted[spec.name] != spec for spec in own):
-            self._log(f"{kind.name}: smaller maps, to stay under {self._map_cap >> 20} MiB in all")
+            self._log(f"{kind.name}: smaller maps, for a cap of {self._map_cap >> 20} MiB on all of them")
         return [fitted.get(spec.name, spec) for spec in wanted]
 
     def _bytes_at_most(self) -> int:
@@ -152,7 +155,9 @@ class ProbeSet:
         sizes = REGISTRY["(sockets)"].sizes(self._settings)
         for spec in artifact.maps:
             if spec.name in _SHARED and spec.name not in self.shared:
-                self.shared[spec.name] = Map(spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)))
+                self.shared[spec.name] = create_map(
+                    artifact.name, spec._replace(max_entries=sizes.get(spec.name, spec.max_entries))
+                )
 
     def _users(self, name: str) -> list[str]:
         return [other for other in self.loaded if name in REGISTRY[other].requires]

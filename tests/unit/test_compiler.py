@@ -272,12 +272,13 @@ def test_without_bcc_the_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_compiler_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    child(monkeypatch, tmp_path, f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)")
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text()
+    child(monkeypatch, tmp_path, "import time\ntime.sleep(99)")
     monkeypatch.setattr(compiler, "_TIMEOUT_S", 2)
     with pytest.raises(EbtopError, match=r"^building bpf/probe\.c took over 2 s; try again$"):
         compile_source("probe", WORKS)
-    assert not Path(f"/proc/{pid_file.read_text()}").exists()
+    assert children.read_text() == before
 
 
 @pytest.mark.parametrize(
