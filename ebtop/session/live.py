@@ -213,10 +213,13 @@ class LiveSource:
             except queue.Empty:
                 return
             try:
-                future.set_result(command())
+                result = command()
             except Exception as error:
+                self._health = self._measure()
                 future.set_exception(error)
-            self._health = self._measure()
+            else:
+                self._health = self._measure()
+                future.set_result(result)
 
     def _load(self, name: str) -> None:
         self._failed.pop(name, None)
@@ -287,6 +290,7 @@ class LiveSource:
 
     def _poll(self, sink: Sink) -> None:
         self._set.context.clock.adjust()
+        self._set.forget_kernel()
         if self._filter is not None:
             self._filter.refresh()
         batch = Batch(time.time_ns(), [])
