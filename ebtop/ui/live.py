@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from textual.app import App
@@ -61,7 +62,7 @@ class SnapshotStore(Protocol):
 class LiveApp(App[None], inherit_bindings=False):
     """Draws what the store holds, once a second. The source is started and closed by whoever runs the app."""
 
-    CSS_PATH = "ebtop.tcss"
+    CSS_PATH = Path(__file__).with_name("ebtop.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = bindings("app")
     TITLE = "ebtop"

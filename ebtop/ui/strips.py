@@ -115,8 +115,9 @@ class StripWidget(Widget):
         if not self._lines:
             self._put()
         strips = self._strips[crop.y : crop.bottom]
-        strips += [self._strip(Line())] * (crop.height - len(strips))
-        if crop.x or crop.width != self.size.width:
+        width = self.size.width
+        strips += [self._strip(Line(), width)] * (crop.height - len(strips))
+        if crop.x or crop.width != width:
             strips = [strip.crop(crop.x, crop.right) for strip in strips]
         for line_filter in self.get_line_filters():
             strips = [strip.apply_filter(line_filter, self.background_colors[1]) for strip in strips]
@@ -127,19 +128,19 @@ class StripWidget(Widget):
         new = list(self.lines(width, height))[:height]
         new += [Line()] * (height - len(new))
         if len(self._lines) != height or len(self._strips) != height:
-            self._lines, self._strips = new, [self._strip(line) for line in new]
+            self._lines, self._strips = new, [self._strip(line, width) for line in new]
             self.lines_drawn += height
             self.refresh()
             return
         changed = [y for y in range(height) if new[y] != self._lines[y]]
         for y in changed:
-            self._lines[y], self._strips[y] = new[y], self._strip(new[y])
+            self._lines[y], self._strips[y] = new[y], self._strip(new[y], width)
         self.lines_drawn += len(changed)
         if changed:
             self.refresh(*[Region(0, y, width, rows) for y, rows in _adjacent(changed)])
 
-    def _strip(self, line: Line) -> Strip:
-        width, ascii_only = self.size.width, cast("DrawingApp", self.app).ascii_only
+    def _strip(self, line: Line, width: int) -> Strip:
+        ascii_only = cast("DrawingApp", self.app).ascii_only
         style, ground = self.palette.style, line.ground
         segments: list[Segment] = []
         used = 0

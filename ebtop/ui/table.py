@@ -11,7 +11,7 @@ from textual import events
 from ebtop.ui.commands import bindings
 from ebtop.ui.strips import Line, Run, StripWidget, fit
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,9 @@ class Table(StripWidget, Generic[R], can_focus=True):
         self.cursor_key: Hashable = None
         """None: the cursor is at the top and stays there."""
         self.top = 0
+        self._columns: list[tuple[Column[R], int]] = []
+        self._cells: dict[R, tuple[Run, ...]] = {}
+        """Of the rows in view; a row that has not changed is not formatted again."""
 
     def show(self, rows: Sequence[R]) -> None:
         """Draw these rows from now on."""
@@ -120,10 +123,13 @@ class Table(StripWidget, Generic[R], can_focus=True):
             self.top = self.cursor - body + 1
         self.top = max(0, min(self.top, self.cursor, len(self.rows) - 1))
         columns = choose(self.columns, width - 2)
+        known = self._cells if columns == self._columns else {}
+        self._columns, self._cells = columns, {}
         lines = [self._header(columns)]
         for number, row in enumerate(self.rows[self.top : self.top + body], self.top):
             chosen = number == self.cursor and self.has_focus
-            lines.append(Line(_cells(columns, row), "cursor" if chosen else "base"))
+            cells = self._cells[row] = known.get(row) or _cells(columns, row)
+            lines.append(Line(cells, "cursor" if chosen else "base"))
         return lines
 
     def move_to(self, index: int) -> None:

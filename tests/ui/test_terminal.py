@@ -54,12 +54,13 @@ class Program:
     def wait(self) -> int:
         """Its exit code, after reading what it still says."""
         end = time.monotonic() + LIMIT_S
-        while (time.monotonic() < end and select.select([self.master], [], [], 0.2)[0]) or self.process.poll() is None:
+        while time.monotonic() < end:
+            ended = self.process.poll() is not None
             data = self._read() if select.select([self.master], [], [], 0.1)[0] else b""
             self.output += data
-            if self.process.poll() is not None and not data:
+            if ended and not data:
                 break
-        return self.process.wait(timeout=LIMIT_S)
+        return self.process.wait(timeout=1)
 
     def _read(self) -> bytes:
         try:

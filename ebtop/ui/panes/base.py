@@ -103,7 +103,7 @@ class Pane(Vertical):
         lost = moment.lost.get(self.probe, 0)
         figures = self.completeness(view, probe)
         if probe.notes:
-            figures.append(Figure(f"{plural(len(probe.notes), 'note')}: ?", "info", 4))
+            figures.append(Figure(f"{plural(len(probe.notes), 'blind spot')} ?", "info", 4))
         figures.append(Figure(f"{count(lost)} lost", "bad" if lost else "dim", 0 if lost else 2))
         cost = moment.cost.probes.get(self.probe) if moment.cost else None
         figures.append(Figure("bpf ?" if cost is None else f"bpf {percent(cost)}", "dim", 3))

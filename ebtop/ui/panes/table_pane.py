@@ -10,7 +10,7 @@ from ebtop.ui.moment import Moment
 from ebtop.ui.panes.base import Pane
 from ebtop.ui.table import Column, Table
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Hashable)
 
 
 class TablePane(Pane, Generic[R]):
