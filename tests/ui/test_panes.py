@@ -273,3 +273,18 @@ async def test_no_color_sends_no_colour_and_still_shows_the_cursor(
         assert [color for color in colors if not color.is_default] == []
         row = ui.app.live.current.body.render_line(2)
         assert all(segment.style and segment.style.reverse for segment in row)
+
+
+@pytest.mark.parametrize(("size", "width"), [((200, 50), 31), ((120, 40), 60), ((80, 24), 31)])
+async def test_the_histogram_stands_beside_the_table_or_below_it(
+    start: Start, size: tuple[int, int], width: int
+) -> None:
+    async with start(FakeStore(BusyNode().snapshot), size=size, ticks=2) as ui:
+        await ui.press("5")
+        await ui.tick()
+        pane = ui.app.live.pane_of("connects")
+        histogram = pane.histogram  # type: ignore[attr-defined]
+        assert histogram.size.width == width
+        assert (histogram.region.y > pane.body.region.y) is (size == (120, 40))
+        longest = max(line.count("█") for line in histogram.text_lines())
+        assert longest == width - 22, "the largest bucket fills the room"
