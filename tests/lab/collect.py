@@ -20,10 +20,17 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
-from ebtop.store.source import Health, ProbeHealth
+from ebtop.store.source import Health, ProbeHealth, Sink
 from tests.lab.process import TIMEOUT_S
 
 R = TypeVar("R", ExecRecord, ExitRecord, TcpRecord, RetransmitRecord, ConnectRecord, StackRecord)
+
+
+class _PatientSource(LiveSource):
+    """Hands over all that was seen before it ends, where the TUI would rather be gone at once."""
+
+    def run(self, sink: Sink, names_wait_s: float = TIMEOUT_S) -> None:
+        super().run(sink, TIMEOUT_S)
 
 
 class Collector:
@@ -43,7 +50,7 @@ class Collector:
     ) -> None:
         self.batches: list[Batch] = []
         self._arrived = threading.Condition()
-        self.source = LiveSource(probes, settings, filter_spec)
+        self.source = _PatientSource(probes, settings, filter_spec)
 
     def __enter__(self) -> Collector:
         self.source.start(self._take)
