@@ -16,7 +16,10 @@ _HALVES = 2
 _MIN_ENTRIES, _MAX_ENTRIES = 1024, 4096
 _MAX_PAUSE_S = 1.0
 _MARGIN = 2.0
-_KEPT_STACKS = 20_000
+
+_Stacks = dict[int, tuple[tuple[int, ...], bool]]
+"""By hash: addresses leaf first, and whether there were more."""
+_NOT_THERE: tuple[tuple[int, ...], bool] = ((), False)
 
 
 class RawSample(NamedTuple):
@@ -47,10 +50,11 @@ class CpuProbe(Probe):
         self._half = 0
         self._stack = struct.Struct(module.artifact.layouts["stack"].format)
         self._key = struct.Struct(module.artifact.layouts["samples_0.key"].format)
-        self._stacks: dict[int, tuple[tuple[int, ...], bool]] = {}
+        self._stacks: list[_Stacks] = [{} for _ in range(_HALVES)]
+        """Of each half, as last read. A program that was still running at that flip may count one of them later."""
         self._without_stack = 0
         entries = module.maps["stacks_0"].spec.max_entries
-        self._pause_s = min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(context.settings)))
+        self.pause_s = min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(context.settings)))
         self._due = 0.0
 
     @classmethod
@@ -72,7 +76,7 @@ class CpuProbe(Probe):
         """Whether the maps must be emptied: each second, or as often as every sample might be a new stack."""
         if now < self._due:
             return False
-        self._due = now + self._pause_s
+        self._due = now + self.pause_s
         return True
 
     def lost(self) -> dict[str, int]:
@@ -84,34 +88,27 @@ class CpuProbe(Probe):
         self._half = 1 - old
         self.module.maps["epoch"].update(struct.pack("=I", 0), struct.pack("=I", self._half))
         counts = list(self.module.maps[f"samples_{old}"].batches(delete=True))
-        self._read_stacks(old)
+        earlier, stacks = self._stacks[old], self._read_stacks(old)
+        self._stacks[old] = stacks
         path = self.context.cgroups.path
         found = []
         for keys, values in counts:
             for key, (n,) in zip(self._key.iter_unpack(keys), struct.iter_unpack("=Q", values), strict=True):
                 user_hash, kernel_hash, cgroup, pid, uid, comm = key
-                user, cut = self._find(user_hash, n)
-                kernel, _ = self._find(kernel_hash, n)
+                user, cut = stacks.get(user_hash) or earlier.get(user_hash) or _NOT_THERE
+                kernel, _ = stacks.get(kernel_hash) or earlier.get(kernel_hash) or _NOT_THERE
+                if (user_hash and not user) or (kernel_hash and not kernel):
+                    self._without_stack += n
                 found.append(RawSample(time_ns, pid, comm_text(comm), uid, path(cgroup), n, user, kernel, cut))
         return found
 
-    def _read_stacks(self, half: int) -> None:
-        """Stacks are kept here for a while: a program that was still running at the flip may name an older one."""
-        if len(self._stacks) > _KEPT_STACKS:
-            self._stacks.clear()
+    def _read_stacks(self, half: int) -> _Stacks:
+        found: _Stacks = {}
         for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):
             for (stack_hash,), (depth, cut, *addresses) in zip(
                 struct.iter_unpack("=Q", keys), self._stack.iter_unpack(values), strict=True
             ):
-                self._stacks[stack_hash] = tuple(addresses[:depth]), bool(cut)
-
-    def _find(self, stack_hash: int, samples: int) -> tuple[tuple[int, ...], bool]:
-        if not stack_hash:
-            return (), False
-        found = self._stacks.get(stack_hash)
-        if found is None:
-            self._without_stack += samples
-            return (), True
+                found[stack_hash] = tuple(addresses[:depth]), bool(cut)
         return found
 
 

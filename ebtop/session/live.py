@@ -25,11 +25,9 @@ from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.source import Health, MapUse, ProbeHealth, Sink, UnloadProof
 
-DRAIN_S = 0.05
-"""Between two looks at the ring buffers while little happens."""
-PULL_S = 0.04
-"""Between two emptyings of them while the collector is busy: they hold a tenth of a second of the worst storms."""
-_NEARLY_FULL = 0.25
+_IDLE_PULL_S, _PULL_S, _MIN_PULL_S = 0.1, 0.05, 0.01
+"""Between two looks at the ring buffers: when nothing comes, when something does, when much does."""
+_FILLING = 0.05
 POLL_S = 1.0
 _LOG_LINES = 500
 _NAMES_WAIT_S = 10.0
@@ -125,7 +123,7 @@ class LiveSource:
                     next_poll = max(next_poll + POLL_S, time.monotonic())
                     self._poll(sink)
                 if not self._set.waiting:
-                    self._wake.wait(DRAIN_S)
+                    self._wake.wait(max(0.0, min(next_poll - time.monotonic(), self._sample_pause_s)))
                     self._wake.clear()
             self._poll(sink)
             self._set.detach()
@@ -140,10 +138,13 @@ class LiveSource:
             self._naming.finish(names_wait_s)
 
     def _pull(self) -> None:
-        """Keep the kernel's buffers empty while the collector is busy with what came before."""
-        while not self._stop.wait(PULL_S):
-            while self._set.pull() > _NEARLY_FULL and not self._stop.is_set():
-                pass
+        """Keep the kernel's buffers empty, also while the collector is busy; wake it when there is something to do."""
+        pause = _MIN_PULL_S
+        while not self._stop.wait(pause):
+            fill = self._set.pull()
+            if self._set.waiting:
+                self._wake.set()
+            pause = _MIN_PULL_S if fill > _FILLING else _PULL_S if fill else min(_IDLE_PULL_S, pause * 1.5)
 
     def stop(self) -> None:
         """End `run` soon. From any thread or signal handler."""
@@ -260,13 +261,16 @@ class LiveSource:
             self._stats = None
 
     def _apply_filter(self, spec: FilterSpec) -> None:
-        if self._filter is not None:
-            self._filter.apply(spec)
-        self._spec = spec
-        if spec.children:
-            self._set.load(_CHILDREN)
-        elif _CHILDREN in self._set.loaded:
-            self._set.unload(_CHILDREN)
+        try:
+            if self._filter is not None:
+                # Loaded first: what is forked while the filter is written must not slip through.
+                if spec.grows:
+                    self._set.load(_CHILDREN)
+                self._filter.apply(spec)
+            self._spec = spec
+        finally:
+            if not self._spec.grows and _CHILDREN in self._set.loaded:
+                self._set.unload(_CHILDREN)
 
     def _drain(self, sink: Sink, *, final: bool = False) -> None:
         now_ns = time.time_ns()
@@ -302,6 +306,11 @@ class LiveSource:
             batch = batch._replace(tcp_scan=scan._replace(connections=tuple(filter(passes, scan.connections))))
         sink(batch)
         self._health = self._measure()
+
+    @property
+    def _sample_pause_s(self) -> float:
+        cpu = self._set.loaded.get(CpuProbe.name)
+        return cpu.probe.pause_s if cpu is not None and isinstance(cpu.probe, CpuProbe) else POLL_S
 
     def _sample(self, probe: CpuProbe) -> None:
         now, time_ns = time.monotonic(), time.time_ns()
