@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ebtop import __version__
 from ebtop.errors import EbtopError, UsageError
+from ebtop.text import clean
 
 if TYPE_CHECKING:
     from ebtop.probes.base import Settings
@@ -32,17 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except UsageError as error:
-        print(f"ebtop: {error.line()}", file=sys.stderr)
+        _say(error)
         return 2
     except EbtopError as error:
-        print(f"ebtop: {error.line()}", file=sys.stderr)
+        _say(error)
         return 1
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if os.environ.get("EBTOP_TRACEBACK"):
             raise
-        print(f"ebtop: {_unexpected(error).line()}", file=sys.stderr)
+        _say(_unexpected(error))
         return 1
 
 
@@ -94,8 +95,9 @@ def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSp
 
     source = LiveSource(probes, settings, filter_spec)
     return app.run(
-        source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse
-    )
+        source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse,
+        log=source.log,
+    )  # fmt: skip
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -196,6 +198,11 @@ def _require_privileges() -> None:
             "it needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN",
             "run it with sudo",
         )
+
+
+def _say(error: EbtopError) -> None:
+    """One line; arguments are quoted in it, and may hold anything."""
+    print(f"ebtop: {clean(error.line())}", file=sys.stderr)
 
 
 def _unexpected(error: Exception) -> EbtopError:

@@ -61,7 +61,8 @@ def cache_directory() -> Path:
 def splice(name: str, directory: Path, replace: Mapping[str, str] | None = None) -> str:
     """The C source with its own headers written in, and #line marks so that messages name the real places.
 
-    bcc rewrites map accesses in the main file only. `replace` puts another header in the place of one named.
+    bcc rewrites map accesses in the main file only. `replace` puts another header in the place of one
+    named, one of `directory` or an absolute path.
     """
     included: set[str] = set()
 
@@ -219,6 +220,7 @@ def _run_child(request: dict[str, Any], name: str) -> dict[str, Any]:
             [sys.executable, "-I", str(_CHILD), str(write_fd)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             pass_fds=(write_fd,), cwd="/", env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
+            start_new_session=True,  # Ctrl-C is for ebtop, which ends when this short build has
         ) as child:  # fmt: skip
             os.close(write_fd)
             write_fd = -1
