@@ -11,6 +11,8 @@ from ebtop.kernel import syscall
 MOUNT_POINTS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FIELD = re.compile(r"^\s*field:(?P<decl>[^;]+);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);", re.MULTILINE)
 
+_ARRAY = re.compile(r"\[[^\]]*\]")  # "char comm[16]" and "__data_loc char[] name"
+
 
 class TracepointField(NamedTuple):
     """Where a field lies in a tracepoint's record, in bytes."""
@@ -61,6 +63,6 @@ def parse_format(text: str) -> dict[str, TracepointField]:
     """The fields of a tracepoint format file."""
     fields = {}
     for match in _FIELD.finditer(text):
-        name = match["decl"].split("[")[0].split()[-1].lstrip("*")
+        name = _ARRAY.sub("", match["decl"]).split()[-1].lstrip("*")
         fields[name] = TracepointField(int(match["offset"]), int(match["size"]))
     return fields
