@@ -112,11 +112,8 @@ inlined void end(u64 sk, int connected)
 		count(LOST_RING_FULL);
 		goto out;
 	}
-	if (!connected) {
+	if (!connected)
 		READ(sock, sk_err, &error, sk);
-		if (!error)
-			READ(sock, sk_err_soft, &error, sk);
-	}
 	read_endpoints(sk, &ends);
 	event->time = now;
 	event->socket = sk;
@@ -144,13 +141,23 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 	u64 sk = ctx->args[0];
 	u32 from = ctx->args[1], to = ctx->args[2];
 
-	if (from != TCP_SYN_SENT && to != TCP_SYN_SENT)
-		return 0;
-	if (!is_tcp(sk))
-		return 0;
-	if (to == TCP_SYN_SENT)
+	if (to == TCP_SYN_SENT && is_tcp(sk))
 		begin(sk);
-	else
+	else if (from == TCP_SYN_SENT)
+		end(sk, to == TCP_ESTABLISHED || to == TCP_SYN_RECV);
+	return 0;
+}
+
+/*
+ * Since Linux 6.1 a program does not run while it already runs on the same CPU: a softirq that interrupts on_state
+ * takes its state changes past it. Then the connect still stands as pending when this second program runs.
+ */
+int on_state_missed(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 sk = ctx->args[0];
+	u32 from = ctx->args[1], to = ctx->args[2];
+
+	if (from == TCP_SYN_SENT)
 		end(sk, to == TCP_ESTABLISHED || to == TCP_SYN_RECV);
 	return 0;
 }

@@ -18,6 +18,7 @@ enum retransmit_kind {
 };
 
 /* include/net/tcp.h, include/net/inet_connection_sock.h */
+#define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4
 #define ICSK_TIME_LOSS_PROBE 5
 
@@ -79,32 +80,26 @@ inlined int report(u64 common, u16 local_port, struct socket_entry *entry, u32 s
 
 inlined int retransmit_kind(u64 sk, u32 state)
 {
+	u32 ca_state = READ_BITS(inet_connection_sock, icsk_ca_state, sk);
 	u8 pending = 0;
 
 	if (state == TCP_SYN_SENT)
 		return KIND_SYN;
 	if (state == TCP_SYN_RECV)
 		return KIND_SYNACK;
-	if (READ_BITS(inet_connection_sock, icsk_ca_state, sk) == TCP_CA_LOSS)
+	if (ca_state == TCP_CA_LOSS)
 		return KIND_RTO;
+	/* The timer of a loss probe may still be set when duplicate ACKs come first. */
+	if (ca_state == TCP_CA_RECOVERY)
+		return KIND_FAST;
 	READ(inet_connection_sock, icsk_pending, &pending, sk);
 	return pending == ICSK_TIME_LOSS_PROBE ? KIND_TLP : KIND_FAST;
-}
-
-inlined void owner_of(u64 sk, struct socket_entry *owner)
-{
-	struct socket_entry *entry = sockets.lookup(&sk);
-
-	if (entry)
-		*owner = *entry;
-	if (owner->owner == OWNER_UNKNOWN)
-		own_by_listener(owner, socket_netns(sk), socket_port(sk));
 }
 
 int on_retransmit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 sk = ctx->args[0], skb = ctx->args[1];
-	struct socket_entry owner = {};
+	struct socket_entry owner = {}, *entry;
 	u16 segments = 1;
 	u8 state = 0;
 
@@ -115,7 +110,9 @@ int on_retransmit(struct bpf_raw_tracepoint_args *ctx)
 	if (HAS(tcp_skb_cb, tcp_gso_segs))
 		bpf_probe_read_kernel(&segments, sizeof(segments),
 				      (void *)(skb + OFFSET(sk_buff, cb) + OFFSET(tcp_skb_cb, tcp_gso_segs)));
-	owner_of(sk, &owner);
+	entry = sockets.lookup(&sk);
+	if (entry)
+		owner = *entry;
 	return report(sk, socket_port(sk), &owner, state, retransmit_kind(sk, state), segments ? segments : 1);
 }
 
@@ -124,6 +121,6 @@ int on_retransmit_synack(struct bpf_raw_tracepoint_args *ctx)
 	u64 listener = ctx->args[0], request = ctx->args[1];
 	struct socket_entry owner = {};
 
-	owner_of(listener, &owner);
+	own_by_listener(&owner, listener);
 	return report(request, socket_port(listener), &owner, TCP_SYN_RECV, KIND_SYNACK, 1);
 }

@@ -21,12 +21,7 @@ struct socket_entry {
 	u8 unused[5];
 };
 
-struct listener_key {
-	u32 netns;
-	u32 port;
-};
-
-struct listener_entry {
+struct process {
 	u64 cgroup;
 	u32 pid;
 	u32 uid;
@@ -34,7 +29,8 @@ struct listener_entry {
 };
 
 BPF_TABLE("hash", u64, struct socket_entry, sockets, 32768);
-BPF_TABLE("lru_hash", struct listener_key, struct listener_entry, listeners, 4096);
+/* By listening socket, who listens. */
+BPF_TABLE("lru_hash", u64, struct process, listeners, 4096);
 
 inlined void own_by_current(struct socket_entry *entry)
 {
@@ -45,18 +41,21 @@ inlined void own_by_current(struct socket_entry *entry)
 	entry->owner = OWNER_EXACT;
 }
 
-inlined void own_by_listener(struct socket_entry *entry, u32 netns, u32 port)
+inlined void own_by(struct socket_entry *entry, struct process *process, u8 owner)
 {
-	struct listener_key key = { .netns = netns, .port = port };
-	struct listener_entry *listener = listeners.lookup(&key);
+	entry->pid = process->pid;
+	entry->uid = process->uid;
+	entry->cgroup = process->cgroup;
+	bpf_probe_read_kernel(entry->comm, COMM_LEN, process->comm);
+	entry->owner = owner;
+}
 
-	if (!listener)
-		return;
-	entry->pid = listener->pid;
-	entry->uid = listener->uid;
-	entry->cgroup = listener->cgroup;
-	bpf_probe_read_kernel(entry->comm, COMM_LEN, listener->comm);
-	entry->owner = OWNER_LISTENER;
+inlined void own_by_listener(struct socket_entry *entry, u64 listener)
+{
+	struct process *process = listeners.lookup(&listener);
+
+	if (process)
+		own_by(entry, process, OWNER_LISTENER);
 }
 
 #endif

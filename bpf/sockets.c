@@ -3,7 +3,8 @@
  * sockets: follows every TCP socket through its states, notes its owner, and reports connect, accept and close.
  * Loaded for the probes tcp and retransmits; the reports can be switched off while only owners are wanted.
  *
- * raw tracepoint inet_sock_set_state    connect(), listen(), close() run in the caller; the rest in a softirq
+ * raw tracepoint inet_sock_set_state    connect(), listen(), close() run in the caller; the rest in a softirq or in
+ *                                       whoever holds the socket
  * raw tracepoint tcp_rcv_space_adjust   somebody read from the socket: the owner of an accepted one
  */
 #include "ebtop.h"
@@ -93,105 +94,141 @@ inlined void report(int kind, u64 sk, u32 state, u64 time, struct socket_entry *
 	count(EVENTS);
 }
 
-/* Runs in the context of somebody who works on the socket. */
-inlined void claim(u64 sk, u32 state, struct socket_entry *entry)
+/*
+ * A socket that just came out of a listening one is still a copy of it, and this empty list of the original's points
+ * to itself: the only way from here to who listens.
+ */
+inlined u64 listener_of_newborn(u64 sk)
 {
-	if (entry->owner == OWNER_UNKNOWN || entry->owner == OWNER_LISTENER)
-		own_by_current(entry);
-	if (entry->direction == DIRECTION_IN && !entry->announced && entry->started) {
-		entry->announced = 1;
-		report(TCP_ACCEPT, sk, state, entry->started, entry, 0, 0);
-	}
-}
+	u64 list = 0;
 
-inlined void begin(u64 sk, u8 direction, u64 now)
-{
-	struct socket_entry entry = { .started = now, .direction = direction };
-
-	if (direction == DIRECTION_OUT)
-		own_by_current(&entry);
-	if (sockets.update(&sk, &entry) < 0)
-		count(LOST_MAP_FULL);
+	READ(tcp_sock, tsq_node, &list, sk);
+	return list - OFFSET(tcp_sock, tsq_node);
 }
 
 inlined void note_listener(u64 sk)
 {
-	struct listener_entry entry = {};
-	struct listener_key key = {};
+	struct process process = {};
 
-	key.netns = socket_netns(sk);
-	key.port = socket_port(sk);
-	entry.pid = current_tgid();
-	entry.uid = bpf_get_current_uid_gid();
-	entry.cgroup = current_cgroup();
-	bpf_get_current_comm(entry.comm, COMM_LEN);
-	listeners.update(&key, &entry);
+	process.pid = current_tgid();
+	process.uid = bpf_get_current_uid_gid();
+	process.cgroup = current_cgroup();
+	bpf_get_current_comm(process.comm, COMM_LEN);
+	listeners.update(&sk, &process);
 }
 
-inlined void end(u64 sk, u32 state, u64 now)
+inlined void begin(u64 sk, u8 direction)
 {
-	struct socket_entry *entry = sockets.lookup(&sk), unknown = {};
-	int error = 0, soft_error = 0, aborted;
+	struct socket_entry entry = { .started = bpf_ktime_get_ns(), .direction = direction };
 
-	READ(sock, sk_err, &error, sk);
-	READ(sock, sk_err_soft, &soft_error, sk);
-	/* Closed at once and without an error: our side dropped it with a reset, in the owner's own context. */
-	aborted = !error && (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT);
-	if (!error)
-		error = soft_error;
-	if (!entry) {
-		report(TCP_CLOSED, sk, state, now, &unknown, error, aborted);
+	if (direction == DIRECTION_OUT)
+		own_by_current(&entry);
+	else
+		own_by_listener(&entry, listener_of_newborn(sk));
+	if (sockets.update(&sk, &entry) < 0)
+		count(LOST_MAP_FULL);
+}
+
+/* `entry` is NULL for a connection older than ebtop. */
+inlined void follow(u64 sk, u32 from, u32 to, struct socket_entry *entry)
+{
+	struct socket_entry known = {};
+	int error = 0, aborted = 0, opens, closes = to == TCP_CLOSE;
+	u64 now = bpf_ktime_get_ns();
+
+	if (entry)
+		known = *entry;
+	else
+		known.direction = find_direction(sk, from);
+	if (closes) {
+		READ(sock, sk_err, &error, sk);
+		/* At once and without an error: our side dropped it with a reset, in the owner's own context. */
+		aborted = !error && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT);
+	}
+	/* These, and only these, happen in the context of somebody who works on the socket. */
+	opens = aborted || to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK;
+	if (opens && (known.owner == OWNER_UNKNOWN || known.owner == OWNER_LISTENER))
+		own_by_current(&known);
+	if (to == TCP_ESTABLISHED)
+		opens = known.direction == DIRECTION_OUT;
+	else if (closes)
+		opens = from != TCP_SYN_SENT && from != TCP_SYN_RECV;
+	if (entry && opens && !known.announced) {
+		known.announced = 1;
+		report(known.direction == DIRECTION_IN ? TCP_ACCEPT : TCP_CONNECT, sk, from, known.started, &known, 0, 0);
+	}
+	if (!closes) {
+		if (entry)
+			*entry = known;
 		return;
 	}
-	if (aborted) {
-		claim(sk, state, entry);
-	} else if (entry->direction == DIRECTION_IN && !entry->announced) {
-		if (entry->owner == OWNER_UNKNOWN)
-			own_by_listener(entry, socket_netns(sk), socket_port(sk));
-		if (entry->started) {
-			entry->announced = 1;
-			report(TCP_ACCEPT, sk, state, entry->started, entry, 0, 0);
-		}
-	}
-	report(TCP_CLOSED, sk, state, now, entry, error, aborted);
+	/* One that came in and was never established is nobody's. */
+	if (from != TCP_SYN_RECV || known.direction != DIRECTION_IN || known.announced)
+		report(TCP_CLOSED, sk, from, now, &known, error, aborted);
 	sockets.delete(&sk);
+}
+
+/* Not for what on_state has done; not for an accepted connection, which is announced when its owner works on it. */
+inlined int has_news(struct socket_entry *entry, u32 to)
+{
+	return to != TCP_ESTABLISHED || (entry->direction == DIRECTION_OUT && !entry->announced);
 }
 
 int on_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 sk = ctx->args[0], now;
+	u64 sk = ctx->args[0];
 	u32 from = ctx->args[1], to = ctx->args[2];
 	struct socket_entry *entry;
 
 	if (!is_tcp(sk))
 		return 0;
-	now = bpf_ktime_get_ns();
-	if (to == TCP_SYN_SENT) {
-		begin(sk, DIRECTION_OUT, now);
-	} else if (to == TCP_SYN_RECV) {
-		begin(sk, DIRECTION_IN, now);
-	} else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT) {
-		entry = sockets.lookup(&sk);
-		if (entry)
-			report(TCP_CONNECT, sk, from, entry->started, entry, 0, 0);
-	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) {
-		entry = sockets.lookup(&sk);
-		if (entry)
-			claim(sk, from, entry);
-	} else if (to == TCP_LISTEN) {
+	if (to == TCP_LISTEN) {
 		note_listener(sk);
-	} else if (to == TCP_CLOSE && from != TCP_LISTEN) {
-		end(sk, from, now);
+	} else if (from == TCP_LISTEN && to == TCP_CLOSE) {
+		listeners.delete(&sk);
+	} else if (to == TCP_SYN_SENT) {
+		begin(sk, DIRECTION_OUT);
+	} else if (to == TCP_SYN_RECV && from != TCP_SYN_SENT) {
+		begin(sk, DIRECTION_IN);
+	} else if (to == TCP_ESTABLISHED || to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE) {
+		entry = sockets.lookup(&sk);
+		if (entry ? has_news(entry, to) : to == TCP_CLOSE)
+			follow(sk, from, to, entry);
 	}
 	return 0;
 }
 
+/*
+ * Since Linux 6.1 a program does not run while it already runs on the same CPU: a softirq that interrupts on_state
+ * takes its state changes past it. This second program on the same tracepoint finds undone what they ask for; after
+ * a run of on_state it finds nothing to do.
+ */
+int on_state_missed(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 sk = ctx->args[0];
+	u32 from = ctx->args[1], to = ctx->args[2];
+	struct socket_entry *entry;
+
+	if ((to != TCP_SYN_RECV && to != TCP_ESTABLISHED && to != TCP_CLOSE) || !is_tcp(sk))
+		return 0;
+	entry = sockets.lookup(&sk);
+	if (!entry && to == TCP_SYN_RECV)
+		begin(sk, DIRECTION_IN);
+	else if (entry && to != TCP_SYN_RECV && has_news(entry, to))
+		follow(sk, from, to, entry);
+	return 0;
+}
+
+/* Runs in the context of who reads. */
 int on_read(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 sk = ctx->args[0];
 	struct socket_entry *entry = sockets.lookup(&sk);
 
-	if (entry && entry->direction == DIRECTION_IN && !entry->announced)
-		claim(sk, TCP_ESTABLISHED, entry);
+	if (!entry || entry->direction != DIRECTION_IN || entry->announced)
+		return 0;
+	own_by_current(entry);
+	entry->announced = 1;
+	report(TCP_ACCEPT, sk, TCP_ESTABLISHED, entry->started, entry, 0, 0);
 	return 0;
 }

@@ -5,6 +5,7 @@
  * iter/tcp   runs only while user space reads it, over the sockets of the reader's network namespace
  */
 #include "ebtop.h"
+#include "filter.h"
 #include "socket_owner.h"
 
 struct open_socket {
@@ -26,10 +27,14 @@ struct open_socket {
 	u8 direction;
 	u32 retransmits;
 	u8 owner;
-	u8 unused[7];
+	u8 accepted;	/* this walk was the first to see who holds it: report its accept */
+	u8 unused[6];
 	char comm[COMM_LEN];
 };
 RECORD_LAYOUT(open_socket);
+
+/* By the inode of a socket, the process that user space found in /proc since the last walk. */
+BPF_TABLE("hash", u64, struct process, holders, 4096);
 
 struct seq_file;
 struct bpf_iter_meta {
@@ -43,14 +48,29 @@ struct bpf_iter__tcp {
 	u32 uid;
 };
 
+/* Whether the owner was not known for sure until user space found it. */
+inlined int find_holder(struct socket_entry *entry, u64 inode)
+{
+	struct process *process;
+
+	if (entry->owner == OWNER_EXACT || entry->owner == OWNER_PROC)
+		return 0;
+	process = holders.lookup(&inode);
+	if (!process)
+		return 0;
+	own_by(entry, process, OWNER_PROC);
+	return 1;
+}
+
 int walk(struct bpf_iter__tcp *ctx)
 {
 	struct bpf_iter_meta *meta = ctx->meta;
 	struct seq_file *seq = meta->seq;
 	u64 sk = (u64)ctx->sk_common, holder = 0;
 	struct open_socket open = {};
-	struct socket_entry *entry;
+	struct socket_entry *entry, known = {};
 	struct endpoints ends;
+	int found = 0;
 
 	if (!sk)
 		return 0;
@@ -71,20 +91,34 @@ int walk(struct bpf_iter__tcp *ctx)
 	if (holder)
 		bpf_probe_read_kernel(&open.inode, sizeof(open.inode),
 				      (void *)(holder + OFFSET(socket_alloc, vfs_inode) + OFFSET(inode, i_ino)));
-	entry = sockets.lookup(&sk);
-	if (entry) {
-		open.started = entry->started;
-		open.direction = entry->direction;
-		open.owner = entry->owner;
-		open.pid = entry->pid;
-		open.cgroup = entry->cgroup;
-		bpf_probe_read_kernel(open.comm, COMM_LEN, entry->comm);
-	}
-	if (open.state != TCP_LISTEN) {
+	if (open.state == TCP_LISTEN) {
+		own_by_listener(&known, sk);
+	} else {
+		entry = sockets.lookup(&sk);
+		if (entry)
+			known = *entry;
+		if (!known.direction)
+			known.direction = find_direction(sk, open.state);
+		found = find_holder(&known, open.inode);
+		open.accepted = found && known.direction == DIRECTION_IN && known.started && !known.announced &&
+				!owner_is_filtered(known.pid, known.cgroup, known.comm);
 		READ(tcp_sock, total_retrans, &open.retransmits, sk);
-		read_bytes(sk, open.state, open.direction, &open.sent, &open.received);
+		read_bytes(sk, open.state, known.direction, &open.sent, &open.received);
 	}
-	if (bpf_seq_write(seq, &open, sizeof(open)))
-		count(LOST_RING_FULL);
+	open.started = known.started;
+	open.direction = known.direction;
+	open.owner = known.owner;
+	if (known.pid) {
+		open.pid = known.pid;
+		open.uid = known.uid;
+		open.cgroup = known.cgroup;
+		bpf_probe_read_kernel(open.comm, COMM_LEN, known.comm);
+	}
+	/* Without room in the buffer the kernel comes back with the same socket: nothing may have changed by then. */
+	if (!bpf_seq_write(seq, &open, sizeof(open)) && found) {
+		known.announced = 1;
+		if (sockets.update(&sk, &known) < 0)
+			count(LOST_MAP_FULL);
+	}
 	return 0;
 }

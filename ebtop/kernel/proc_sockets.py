@@ -30,36 +30,34 @@ class SocketHolders:
 
     def __init__(self, hierarchy: CgroupHierarchy) -> None:
         self._hierarchy = hierarchy
-        self._pid_of: dict[int, int] = {}
-        self._holders: dict[int, SocketHolder | None] = {}
+        self._found: dict[int, SocketHolder] = {}
+        self._absent: set[int] = set()
         self._next_scan = 0.0
 
     def find(self, inodes: set[int]) -> dict[int, SocketHolder]:
         """Holders of those of the inodes that have one. Reads /proc again when one is new, but not too often."""
-        if not inodes <= self._pid_of.keys() and time.monotonic() >= self._next_scan:
+        self._found = {inode: holder for inode, holder in self._found.items() if inode in inodes}
+        self._absent &= inodes
+        missing = inodes - self._found.keys()
+        if missing - self._absent and time.monotonic() >= self._next_scan:
             began = time.monotonic()
-            self._scan()
+            self._found.update(self._scan(missing))
+            # The kernel's own sockets are nobody's; looking for them again and again would be in vain.
+            self._absent = missing - self._found.keys()
             now = time.monotonic()
             self._next_scan = now + max(_MIN_PAUSE_S, (now - began) * _COST_SHARE)
-        found = {}
-        for inode in inodes & self._pid_of.keys():
-            holder = self._holder(self._pid_of[inode])
-            if holder is not None:
-                found[inode] = holder
-        return found
+        return dict(self._found)
 
-    def _scan(self) -> None:
-        self._pid_of.clear()
-        self._holders.clear()
+    def _scan(self, wanted: set[int]) -> dict[int, SocketHolder]:
+        found: dict[int, SocketHolder] = {}
         for name in os.listdir("/proc"):
-            if name.isdecimal():
-                for inode in _socket_inodes(name):
-                    self._pid_of.setdefault(inode, int(name))
-
-    def _holder(self, pid: int) -> SocketHolder | None:
-        if pid not in self._holders:
-            self._holders[pid] = self._read_holder(pid)
-        return self._holders[pid]
+            if not name.isdecimal():
+                continue
+            held = wanted.intersection(_socket_inodes(name)) - found.keys()
+            holder = self._read_holder(int(name)) if held else None
+            if holder is not None:
+                found.update(dict.fromkeys(held, holder))
+        return found
 
     def _read_holder(self, pid: int) -> SocketHolder | None:
         try:

@@ -30,7 +30,10 @@ class ConnectsProbe(Probe):
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
-        return [Attachment("on_state", RawTracepoint("inet_sock_set_state"))]
+        return [
+            Attachment("on_state", RawTracepoint("inet_sock_set_state")),
+            Attachment("on_state_missed", RawTracepoint("inet_sock_set_state")),
+        ]
 
     @classmethod
     def constants(cls, settings: Settings) -> dict[str, int]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ebtop.kernel.attach import RawTracepoint
 from ebtop.kernel.environment import Environment
-from ebtop.kernel.module import Attachment, Module
+from ebtop.kernel.module import Attachment
 from ebtop.kernel.proc_sockets import SocketHolder
 from ebtop.probes.base import (
     DIRECTIONS,
     OWNERS,
-    Context,
     Probe,
     Settings,
     address_text,
@@ -26,8 +25,7 @@ SHARED_MAPS = ("sockets", "listeners")
 _EVENTS = ("", "connect", "accept", "close")
 _MIN_SOCKETS, _MAX_SOCKETS = 32_768, 131_072
 _PEER_RESETS = (104, 32, 111)  # ECONNRESET, EPIPE, ECONNREFUSED: a reset came in
-_ENTRY = struct.Struct("=QQII16sBBB5x")
-_LISTENER_KEY, _LISTENER = struct.Struct("=II"), struct.Struct("=QII16s")
+_PROCESS = struct.Struct("=QII16s")
 
 
 class SocketsProbe(Probe):
@@ -37,17 +35,11 @@ class SocketsProbe(Probe):
     artifact = "sockets"
     summary = "owners of TCP sockets, for tcp and retransmits"
 
-    def __init__(self, module: Module, context: Context, required: Mapping[str, Probe]) -> None:
-        super().__init__(module, context, required)
-        layouts = module.artifact.layouts
-        for layout, used in (("sockets.value", _ENTRY), ("listeners.value", _LISTENER)):
-            if layouts[layout].size != used.size:
-                raise AssertionError(f"{layout} has {layouts[layout].size} bytes, this module writes {used.size}")
-
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
         return [
             Attachment("on_state", RawTracepoint("inet_sock_set_state")),
+            Attachment("on_state_missed", RawTracepoint("inet_sock_set_state")),
             Attachment("on_read", RawTracepoint("tcp_rcv_space_adjust")),
         ]
 
@@ -62,17 +54,9 @@ class SocketsProbe(Probe):
         """Whether connect, accept and close are reported; owners are followed in any case."""
         self.module.maps["reporting"].update(struct.pack("=I", 0), struct.pack("=I", on))
 
-    def adopt(self, socket: int, direction: int, holder: SocketHolder) -> None:
-        """Tell the kernel side who owns a connection that is older than ebtop; what it knows itself stays."""
-        entry = _ENTRY.pack(
-            0, holder.cgroup_id, holder.pid, holder.uid, holder.comm.encode()[:15], direction, OWNERS.index("proc"), 1
-        )
-        self.module.maps["sockets"].update(struct.pack("=Q", socket), entry, only_new=True)
-
-    def adopt_listener(self, netns: int, port: int, holder: SocketHolder) -> None:
-        """Tell the kernel side who has been listening on a port since before ebtop."""
-        entry = _LISTENER.pack(holder.cgroup_id, holder.pid, holder.uid, holder.comm.encode()[:15])
-        self.module.maps["listeners"].update(_LISTENER_KEY.pack(netns, port), entry, only_new=True)
+    def adopt_listener(self, socket: int, holder: SocketHolder) -> None:
+        """Tell the kernel side who has been listening on a socket since before ebtop."""
+        self.module.maps["listeners"].update(struct.pack("=Q", socket), pack_process(holder), only_new=True)
 
     def drain(self) -> list[Record]:
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
@@ -80,7 +64,7 @@ class SocketsProbe(Probe):
         for (
             _, _, time, key, started, sent, received, cgroup, pid, uid, local, remote, netns, family, local_port,
             remote_port, error, retransmits, kind, state, direction, owner, local_reset, _unused, comm,
-        ) in self.module.ring("tcp_events", "tcp_event").drain():  # fmt: skip
+        ) in self.module.drain("tcp_events", "tcp_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)
             known = pid != 0
             event = _EVENTS[kind]
@@ -96,6 +80,11 @@ class SocketsProbe(Probe):
                 )
             )  # fmt: skip
         return records
+
+
+def pack_process(holder: SocketHolder) -> bytes:
+    """struct process of bpf/socket_owner.h."""
+    return _PROCESS.pack(holder.cgroup_id, holder.pid, holder.uid, holder.comm.encode()[:15])
 
 
 def _open_sockets() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from ebtop.kernel import netns
@@ -23,7 +24,7 @@ from ebtop.probes.base import (
     comm_text,
     tcp_state,
 )
-from ebtop.probes.sockets import SocketsProbe
+from ebtop.probes.sockets import SocketsProbe, pack_process
 from ebtop.store.records import Batch, TcpRecord, TcpScan
 
 _MAX_NAMESPACES = 64
@@ -32,7 +33,8 @@ _SCAN_SHARE = 50
 """A scan may take one part in this many of the time; on a node with 50,000 sockets it comes less often."""
 
 _LISTEN = TCP_STATES.index("LISTEN")
-_OUT, _IN = DIRECTIONS.index("out"), DIRECTIONS.index("in")
+_SETTLED = (OWNERS.index("exact"), OWNERS.index("proc"))
+"""Owners that /proc can't tell better."""
 
 
 class OpenSocket(NamedTuple):
@@ -56,11 +58,12 @@ class OpenSocket(NamedTuple):
     direction: int
     retransmits: int
     owner: int
+    accepted: int
     unused: bytes
     comm: bytes
 
 
-_STATE = OpenSocket._fields.index("state")
+_STATE, _OWNER = OpenSocket._fields.index("state"), OpenSocket._fields.index("owner")
 
 
 class TcpProbe(Probe):
@@ -80,7 +83,6 @@ class TcpProbe(Probe):
         if layout.fields != OpenSocket._fields:
             raise AssertionError(f"bpf/tcp.c has {layout.fields}")
         self._row = struct.Struct(layout.format)
-        self._listeners: set[int] = set()
         self._holders = SocketHolders(context.hierarchy)
         self._namespaces: dict[int, str] = {}
         self._namespaces_found = -_FIND_NAMESPACES_S
@@ -100,15 +102,16 @@ class TcpProbe(Probe):
         began = time.monotonic()
         if began < self._next_scan:
             return batch
-        scan = self.scan(batch.time_ns)
+        scan, accepts = self.scan(batch.time_ns)
         took = time.monotonic() - began
         self._next_scan = began + took * _SCAN_SHARE
-        return batch._replace(tcp_scan=scan)
+        return batch._replace(tcp_scan=scan, records=[*batch.records, *accepts])
 
-    def scan(self, time_ns: int) -> TcpScan:
-        """Every open connection in every namespace that can be entered.
+    def scan(self, time_ns: int) -> tuple[TcpScan, list[TcpRecord]]:
+        """Every open connection in every namespace that can be entered, and accepts that no event told of.
 
-        A connection in which nothing changed keeps its record, time included.
+        A connection in which nothing changed keeps its record, time included. A process that accepts a connection
+        and does not read from it is found in /proc only.
         """
         raw, read, missed = self._walk_namespaces()
         size = self._row.size
@@ -122,17 +125,16 @@ class TcpProbe(Probe):
                 continue
             data = raw[at : at + size]
             known = self._known.get(key)
-            if known is not None and known[0] == data:
+            if known is not None and known[0] == data and row[_OWNER] in _SETTLED:
                 fresh[key] = known
             else:
                 changed.append((data, OpenSocket._make(row)))
-        holders = self._find_holders(changed, listeners)
-        self._adopt_listeners(listeners, holders)
-        ports = {(row.netns, row.local_port) for row in listeners}
+        accepts = [self._accept(row) for _, row in changed if row.accepted]
+        holders = self._find_holders([row for _, row in changed], [row for row in listeners if not row.owner])
         for data, row in changed:
-            fresh[row.socket] = data, self._record(time_ns, row, (row.netns, row.local_port) in ports, holders)
+            fresh[row.socket] = data, self._record(time_ns, row, holders.get(row.inode))
         self._known = fresh
-        return TcpScan(time_ns, tuple([record for _, record in fresh.values()]), tuple(read), missed)
+        return TcpScan(time_ns, tuple([record for _, record in fresh.values()]), tuple(read), missed), accepts
 
     def _walk_namespaces(self) -> tuple[bytes, list[int], int]:
         now = time.monotonic()
@@ -152,39 +154,33 @@ class TcpProbe(Probe):
                 missed += 1
         return b"".join(parts), read, missed
 
-    def _find_holders(
-        self, changed: list[tuple[bytes, OpenSocket]], listeners: list[OpenSocket]
-    ) -> dict[int, SocketHolder]:
-        """From /proc, for the sockets that the kernel side knows no owner of."""
-        unowned = {row.inode for _, row in changed if not row.owner} | {row.inode for row in listeners}
-        return self._holders.find(unowned - {0})
-
-    def _adopt_listeners(self, listeners: list[OpenSocket], holders: Mapping[int, SocketHolder]) -> None:
+    def _find_holders(self, connections: list[OpenSocket], listeners: list[OpenSocket]) -> dict[int, SocketHolder]:
+        """Look in /proc for owners that the kernel side does not know, and tell it of them."""
+        unsettled = [row for row in connections if row.owner not in _SETTLED]
+        found = self._holders.find({row.inode for row in (*unsettled, *listeners)} - {0})
         for row in listeners:
-            holder = holders.get(row.inode)
-            if holder is not None and row.socket not in self._listeners:
-                self._sockets.adopt_listener(row.netns, row.local_port, holder)
-        self._listeners = {row.socket for row in listeners}
+            if row.inode in found:
+                self._sockets.adopt_listener(row.socket, found[row.inode])
+        adopted = self.module.maps["holders"]
+        adopted.clear()
+        inodes = (row.inode for row in unsettled if row.inode in found)
+        for inode in islice(inodes, adopted.spec.max_entries):
+            adopted.update(struct.pack("=Q", inode), pack_process(found[inode]))
+        return found
 
-    def _record(
-        self, time_ns: int, row: OpenSocket, accepted: bool, holders: Mapping[int, SocketHolder]
-    ) -> TcpRecord:
+    def _accept(self, row: OpenSocket) -> TcpRecord:
+        started = row.started + self.context.clock.offset_ns
+        return self._record(started, row, None)._replace(event="accept", duration_s=0.0)
+
+    def _record(self, time_ns: int, row: OpenSocket, holder: SocketHolder | None) -> TcpRecord:
         ip, daddr = address_text(row.family, row.remote)
-        pid, comm, uid, owner, direction = row.pid, comm_text(row.comm), row.uid, OWNERS[row.owner], row.direction
+        pid, comm, uid, owner = row.pid, comm_text(row.comm), row.uid, OWNERS[row.owner]
         cgroup = self.context.cgroups.path(row.cgroup)
-        sent = row.sent
-        holder = holders.get(row.inode) if not row.owner else None
-        if not direction:
-            # Older than ebtop. Whoever has a listening socket on its port has been connected to.
-            direction = _IN if accepted else _OUT
-            sent -= direction == _OUT and sent > 0  # the SYN, which the kernel side could not know of
-        if holder is not None:
+        if holder is not None and row.owner not in _SETTLED:
             pid, comm, uid, owner, cgroup = holder.pid, holder.comm, holder.uid, "proc", holder.cgroup
-            if not row.started:
-                self._sockets.adopt(row.socket, direction, holder)
         return TcpRecord(
             time_ns, pid, comm, uid, cgroup, "live", row.socket, ip, address_text(row.family, row.local)[1],
-            row.local_port, daddr, row.remote_port, tcp_state(row.state), sent, row.received,
+            row.local_port, daddr, row.remote_port, tcp_state(row.state), row.sent, row.received,
             (time_ns - self.context.clock.offset_ns - row.started) / 1e9 if row.started else None,
-            DIRECTIONS[direction], row.netns, owner, None, None, row.retransmits,
+            DIRECTIONS[row.direction], row.netns, owner, None, None, row.retransmits,
         )  # fmt: skip
