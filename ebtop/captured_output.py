@@ -6,10 +6,12 @@ terminal gets a descriptor of its own for drawing, and 1 and 2 become a pipe tha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import TextIO
 
 from ebtop.text import printable
 
@@ -26,8 +28,7 @@ class CapturedOutput:
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> CapturedOutput:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush(sys.stdout, sys.stderr)
         self._saved = [os.dup(1), os.dup(2)]
         # Textual draws on sys.__stderr__.
         sys.__stderr__ = open(self._saved[1], "w", encoding="utf-8", closefd=False)  # type: ignore[misc]
@@ -40,15 +41,13 @@ class CapturedOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush(sys.stdout, sys.stderr)
         assert self._reader is not None
         for fd, saved in zip((1, 2), self._saved, strict=True):
             os.dup2(saved, fd)
         # Both ends of the pipe that were ours are gone now: the reader sees the end, unless a child has one still.
         self._reader.join(0.2)
-        if sys.__stderr__ is not None:
-            sys.__stderr__.flush()
+        _flush(sys.__stderr__)
         sys.__stderr__ = self._original  # type: ignore[misc]
         for saved in self._saved:
             os.close(saved)
@@ -67,3 +66,11 @@ class CapturedOutput:
     def _say(self, line: bytes) -> None:
         if line.strip():
             self._log(printable(line[:_LONGEST_LINE].strip()))
+
+
+def _flush(*streams: TextIO | None) -> None:
+    for stream in streams:
+        # A terminal that went away takes what was meant for it along.
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebtop.captured_output import CapturedOutput
 from ebtop.errors import EbtopError
 from ebtop.store.source import Source, UnloadProof
 from ebtop.ui.proof import proofs_text
@@ -23,8 +25,9 @@ def run(
     ascii_only: bool = False,
     mouse: bool = True,
     theme: str = "",
+    log: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Run the TUI until it is left; returns the exit code.
+    """Run the TUI until it is left; returns the exit code. `log` gets what libraries print meanwhile.
 
     Raises EbtopError, before anything is loaded, where the terminal can not show it or the theme is bad.
     """
@@ -32,7 +35,8 @@ def run(
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
     source.start(store.ingest)
     try:
-        return _show(source, store, filter_text, ascii_only, mouse, theme)
+        with CapturedOutput(log):
+            return _show(source, store, filter_text, ascii_only, mouse, theme)
     finally:
         _tell(source.close())
 
