@@ -55,12 +55,13 @@ inlined u64 store_stack(struct stack *stack, u32 half)
 		if (!stacks_0.lookup(&hash))
 			failed = stacks_0.update(&hash, stack);
 	}
-	if (failed)
-		count(LOST_MAP_FULL);
-	return hash;
+	if (!failed)
+		return hash;
+	count(LOST_MAP_FULL); /* the sample still counts, without this stack */
+	return 0;
 }
 
-inlined void count_sample(struct sample_key *key, u32 half)
+inlined int count_sample(struct sample_key *key, u32 half)
 {
 	u64 one = 1, *n;
 	int failed = 0;
@@ -68,17 +69,17 @@ inlined void count_sample(struct sample_key *key, u32 half)
 	n = half ? samples_1.lookup(key) : samples_0.lookup(key);
 	if (n) {
 		__sync_fetch_and_add(n, 1);
-		return;
+		return 1;
 	}
 	failed = half ? samples_1.insert(key, &one) : samples_0.insert(key, &one);
 	if (!failed)
-		return;
+		return 1;
 	/* Another CPU was first, or the map is full. */
 	n = half ? samples_1.lookup(key) : samples_0.lookup(key);
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else
-		count(LOST_MAP_FULL);
+	if (!n)
+		return 0;
+	__sync_fetch_and_add(n, 1);
+	return 1;
 }
 
 int on_sample(void *ctx)
@@ -86,26 +87,26 @@ int on_sample(void *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	struct sample_key key = {};
 	struct stack *stack;
+	u32 *current_half, half;
 	int first = 0;
-	u32 *half;
 
 	if (!(u32)id || current_is_filtered()) /* thread 0 is the idle task */
 		return 0;
-	half = epoch.lookup(&first);
+	current_half = epoch.lookup(&first);
 	stack = stack_scratch.lookup(&first);
-	if (!half || !stack) {
+	if (!current_half || !stack) {
 		count(LOST_SCRATCH);
 		return 0;
 	}
+	half = *(volatile u32 *)current_half; /* once: a sample and its stacks belong together */
 	key.pid = id >> 32;
 	key.uid = bpf_get_current_uid_gid();
 	key.cgroup = current_cgroup();
 	bpf_get_current_comm(key.comm, COMM_LEN);
 	fill_user_stack(ctx, stack);
-	key.user = store_stack(stack, *half);
+	key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
-	key.kernel = store_stack(stack, *half);
-	count_sample(&key, *half);
-	count(EVENTS);
+	key.kernel = store_stack(stack, half);
+	count(count_sample(&key, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }

@@ -1,7 +1,7 @@
 """Who fills the user stack of a sample, and how one knows that it is whole.
 
-A way to unwind is a header in bpf/ that defines fill_user_stack(), put in the place of user_stack.h, and a class
-here that names it.
+A way to unwind is a header that defines fill_user_stack(), put in the place of user_stack.h, and a class here that
+names it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class UserStacks(Protocol):
 
     name: str
     header: str
-    """The header of bpf/ that stands in for user_stack.h."""
+    """The header that stands in for user_stack.h: a name in bpf/, or an absolute path."""
 
 
 class FramePointers:

@@ -14,7 +14,11 @@ SOURCES = Path(__file__).parent / "c"
 
 OPTIMIZED = ("-O2", "-pthread")
 FREESTANDING = ("-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector")
-FRAME_POINTERS = ("-O1", "-pthread", "-fno-inline", "-fno-optimize-sibling-calls", "-fno-omit-frame-pointer")
+FRAME_POINTERS = (
+    *("-O1", "-pthread", "-fno-inline", "-fno-optimize-sibling-calls"),
+    # Without the second one a leaf function has none, and whoever walks the stack misses its caller.
+    *("-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer"),
+)
 NO_FRAME_POINTERS = ("-O2", "-pthread", "-fno-inline", "-fno-optimize-sibling-calls", "-fomit-frame-pointer")
 
 

@@ -132,8 +132,16 @@ class Stacks(_Burner):
     def __enter__(self) -> Stacks:
         return self
 
+    def start(self) -> None:
+        """Let it run."""
+        self._workload.tell("")
+
+    def stop(self) -> None:
+        """Kill it; there is no truth then."""
+        self._workload.stop()
+
     def go(self) -> StackTruth:
         """Let it run and wait for its end."""
-        self._workload.tell("")
+        self.start()
         said = self._workload.read()
         return StackTruth(said["stacks"], said["times"], said["cpu_s"], said["minor_faults"])

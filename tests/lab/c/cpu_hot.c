@@ -41,11 +41,15 @@ static volatile sig_atomic_t stopped;
 static double limit_s;
 static volatile uint64_t sink;
 
-/* The same work in three functions: the sampler must tell them apart by name, the compiler must not merge them. */
+/*
+ * The same work in three functions: the sampler must tell them apart by name, the compiler must not merge them.
+ * Something on the stack, because gcc gives a leaf function without it no frame, whatever it is told.
+ */
 #define HOT_FUNCTION(name, salt)                                          \
 	KEEP void name(int units)                    \
 	{                                                                 \
-		uint64_t x = salt;                                        \
+		volatile uint64_t start = salt;                           \
+		uint64_t x = start;                                       \
 		for (long i = 0; i < (long)units * UNIT; i++)             \
 			x = x * 6364136223846793005u + (x >> 33) + salt;  \
 		sink += x;                                                \
