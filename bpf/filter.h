@@ -10,6 +10,8 @@ enum filter_kind {
 	FILTER_PID = 1,
 	FILTER_COMM = 2,
 	FILTER_CGROUP = 4,
+	FILTER_CHILDREN = 8,	/* what filtered processes fork passes too */
+	FILTER_READY = 16,	/* user space has said what it wants; nothing passes before that */
 };
 
 struct comm_key {
@@ -19,7 +21,7 @@ struct comm_key {
 BPF_ARRAY(filter_kinds, u32, 1);
 BPF_HASH(filter_pids, u32, u8, 2048);
 BPF_HASH(filter_comms, struct comm_key, u8, 256);
-BPF_HASH(filter_cgroups, u64, u8, 1024);
+BPF_HASH(filter_cgroups, u64, u8, 4096);
 
 inlined u32 active_filters(void)
 {
@@ -35,8 +37,8 @@ inlined int owner_is_filtered(u32 pid, u64 cgroup, char *comm)
 	u32 kinds = active_filters();
 	struct comm_key key = {};
 
-	if (!kinds)
-		return 0;
+	if (!(kinds & FILTER_READY))
+		return 1;
 	if (kinds & FILTER_PID && !filter_pids.lookup(&pid))
 		return 1;
 	if (kinds & FILTER_CGROUP && !filter_cgroups.lookup(&cgroup))
@@ -54,7 +56,7 @@ inlined int current_is_filtered(void)
 	char comm[COMM_LEN] = {};
 	u32 kinds = active_filters();
 
-	if (!kinds)
+	if (kinds == FILTER_READY)
 		return 0;
 	bpf_get_current_comm(comm, COMM_LEN);
 	return owner_is_filtered(current_tgid(), kinds & FILTER_CGROUP ? current_cgroup() : 0, comm);

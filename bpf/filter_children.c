@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * --pid with children: whoever a filtered process forks is filtered in too. Loaded only with that option.
+ * What comes to be below a filtered process or cgroup passes the filter too. Loaded only with --children or --cgroup.
  *
  * raw tracepoint sched_process_fork   a new process of a filtered parent
  * raw tracepoint sched_process_free   a process is forgotten only here, after its exit was reported
+ * raw tracepoint cgroup_mkdir         a new cgroup in a filtered one
+ * raw tracepoint cgroup_rmdir         a cgroup goes; it is empty by then
  */
 #include "ebtop.h"
 #include "filter.h"
@@ -14,6 +16,8 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	u32 parent_pid = 0, child_pid = 0;
 	u8 yes = 1;
 
+	if (!(active_filters() & FILTER_CHILDREN))
+		return 0;
 	READ(task_struct, tgid, &parent_pid, parent);
 	READ(task_struct, tgid, &child_pid, child);
 	if (parent_pid == child_pid || !filter_pids.lookup(&parent_pid))
@@ -28,9 +32,64 @@ int on_free(struct bpf_raw_tracepoint_args *ctx)
 	u64 task = ctx->args[0];
 	u32 tid = 0, pid = 0;
 
+	if (!(active_filters() & FILTER_CHILDREN))
+		return 0;
 	READ(task_struct, pid, &tid, task);
 	READ(task_struct, tgid, &pid, task);
 	if (tid == pid)
 		filter_pids.delete(&pid);
+	return 0;
+}
+
+/* Ids are unique only within a hierarchy: whether this is the one that current_cgroup() speaks of. */
+inlined int in_our_hierarchy(u64 cgroup)
+{
+	u64 controller = CONSTANT(ebtop, cgroup_controller), root = 0, state = 0;
+	u32 hierarchy = 1;
+
+	if (controller == CGROUP_V2) {
+		READ(cgroup, root, &root, cgroup);
+		READ(cgroup_root, hierarchy_id, &hierarchy, root);
+		return !hierarchy;
+	}
+	bpf_probe_read_kernel(&state, sizeof(state), (void *)(cgroup + OFFSET(cgroup, subsys) + controller * 8));
+	return state != 0;
+}
+
+inlined u64 cgroup_id(u64 cgroup)
+{
+	u64 node = 0, id = 0;
+
+	READ(cgroup, kn, &node, cgroup);
+	READ(kernfs_node, id, &id, node);
+	return id;
+}
+
+int on_mkdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 cgroup = ctx->args[0], state = 0, parent = 0, id;
+	u8 yes = 1;
+
+	if (!(active_filters() & FILTER_CGROUP) || !in_our_hierarchy(cgroup))
+		return 0;
+	READ(cgroup_subsys_state, parent, &state, cgroup + OFFSET(cgroup, self));
+	READ(cgroup_subsys_state, cgroup, &parent, state);
+	id = cgroup_id(parent);
+	if (!filter_cgroups.lookup(&id))
+		return 0;
+	id = cgroup_id(cgroup);
+	if (filter_cgroups.update(&id, &yes) < 0)
+		count(LOST_MAP_FULL);
+	return 0;
+}
+
+int on_rmdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 cgroup = ctx->args[0], id;
+
+	if (!(active_filters() & FILTER_CGROUP) || !in_our_hierarchy(cgroup))
+		return 0;
+	id = cgroup_id(cgroup);
+	filter_cgroups.delete(&id);
 	return 0;
 }

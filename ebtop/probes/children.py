@@ -1,4 +1,4 @@
-"""(children): lets the processes that filtered ones fork through the filter too."""
+"""(children): lets what comes to be below filtered processes and cgroups through the filter too."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from ebtop.probes.base import Probe, Settings
 
 
 class ChildrenProbe(Probe):
-    """Source: raw tracepoints sched_process_fork and sched_process_free. No records of its own."""
+    """Source: raw tracepoints sched_process_fork, _free, cgroup_mkdir and cgroup_rmdir. No records of its own."""
 
     name = "(children)"
     artifact = "filter_children"
-    summary = "children of filtered processes"
+    summary = "children of filtered processes and cgroups"
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
         return [
             Attachment("on_fork", RawTracepoint("sched_process_fork")),
             Attachment("on_free", RawTracepoint("sched_process_free")),
+            Attachment("on_mkdir", RawTracepoint("cgroup_mkdir")),
+            Attachment("on_rmdir", RawTracepoint("cgroup_rmdir")),
         ]
