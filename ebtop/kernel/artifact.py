@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ebtop.kernel.relocation import Relocation
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever what is stored, or how a program expects to be loaded, changes."""
 
 

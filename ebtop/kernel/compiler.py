@@ -33,6 +33,9 @@ _DIAGNOSTIC = re.compile(
     r"^(?P<file>[\w./-]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<message>.+)$", re.MULTILINE
 )
 _FLAGS = ("-Wno-macro-redefined", "-Wno-pointer-sign", "-Wno-unused-value")
+# bcc replaces these by bpf_probe_read() unless it finds them in /proc/kallsyms with an address: on another kernel, in
+# a container, or for another user than root the same source would become another program.
+_PROLOGUE = "".join(f"#undef bpf_probe_read_{name}\n" for name in ("kernel", "kernel_str", "user", "user_str"))
 _TIMEOUT_S = 120
 _MEMORY = "/dev/shm"
 _SCALARS = {
@@ -153,7 +156,8 @@ def compile_source(name: str, source: str) -> Artifact:
     try:
         with tempfile.TemporaryDirectory(prefix="ebtop-build-", dir=_scratch_directory()) as tree:
             header_tree.write(tree, {"relocations.h": relocation.header(relocations)})
-            result = _run_child({"source": source, "flags": [*_FLAGS, f"-I{tree}/include"], "tree": tree}, name)
+            flags = [*_FLAGS, f"-I{tree}/include"]
+            result = _run_child({"source": _PROLOGUE + source, "flags": flags, "tree": tree}, name)
     except OSError as error:
         raise EbtopError(
             f"bpf/{name}.c can't be built", str(error), "give TMPDIR a directory with some space, or free some"
@@ -250,6 +254,8 @@ def _build_error(name: str, status: int, errors: str) -> EbtopError:
     match = _DIAGNOSTIC.search(errors)
     if match is not None:
         return EbtopError(f"bpf/{name}.c does not compile", f"{match['file']}:{match['line']}: {match['message']}")
+    if "could not open bpf map" in errors:
+        return EbtopError(f"bpf/{name}.c can't be built", "bcc makes maps while it compiles", "build it as root, once")
     last = errors.strip().splitlines()[-1:] or [f"the compiler ended with status {status}"]
     return EbtopError(f"bpf/{name}.c can't be built", last[0])
 

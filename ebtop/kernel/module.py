@@ -186,7 +186,8 @@ class Module:
             attach_type = hook.expected_attach_type
             found = environment.target.btf.function(f"bpf_iter_{hook.target}")
             if found is None:
-                raise LoadError(f"{self.name}: this kernel has no {attach.describe(hook)}", "not in its BTF")
+                what = f"this kernel has no {attach.describe(hook)} for bpf/{self.name}.c"
+                raise LoadError(what, "not in its BTF")
             attach_id = found
         try:
             return _prog_load(program, hook.prog_type, code, attach_type, attach_id, None)
@@ -199,7 +200,7 @@ class Module:
             tail = "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
             name = errno.errorcode.get(first.errno or 0, str(first.errno))
             raise LoadError(
-                f"{self.name}: the kernel refused the program {program}", f"{name}, {first.strerror}",
+                f"the kernel refused the program {program} of bpf/{self.name}.c", f"{name}, {first.strerror}",
                 "" if text else _permission_fix(first), tail,
             ) from None  # fmt: skip
 
@@ -217,7 +218,7 @@ class Module:
                     (self._iterators[attachment.program],) = attach.iterator(fd)
         except OSError as error:
             raise LoadError(
-                f"{self.name}: can't attach to {attach.describe(hook)}", error.strerror or str(error),
+                f"can't attach bpf/{self.name}.c to {attach.describe(hook)}", error.strerror or str(error),
                 _permission_fix(error),
             ) from None  # fmt: skip
 
@@ -228,7 +229,7 @@ def create_map(owner: str, spec: MapSpec) -> Map:
         return Map(spec)
     except OSError as error:
         raise LoadError(
-            f"{owner}: the kernel refused the map {spec.name} ({spec.max_entries} entries)",
+            f"the kernel refused the map {spec.name} of bpf/{owner}.c ({spec.max_entries} entries)",
             error.strerror or str(error), _permission_fix(error),
         ) from None  # fmt: skip
 

@@ -203,7 +203,7 @@ def test_a_container_that_forbids_bpf_is_told_so() -> None:
     """As the seccomp profiles of container runtimes do."""
     python = str(CHECKOUT / ".venv" / "bin" / "python")
     ended = ebtop("trace", "exec", "--json", before=(python, "-c", REFUSE_BPF))
-    assert_one_line(ended, 1, "exec: the kernel refused the map", "Operation not permitted", "ebtop doctor")
+    assert_one_line(ended, 1, "exec: the kernel refused the map", "bpf/exec.c", "Operation not permitted", "ebtop doctor")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def test_no_cut_file_gets_through() -> None:
             Artifact.parse(whole[:length])
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b"not json", b'{"format": 4}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b"null", b"not json", b'{"format": %d}' % artifact_module.FORMAT, b"\xff\xfe"]
+)
 def test_well_formed_files_of_another_kind_are_refused(body: bytes) -> None:
     with pytest.raises(ArtifactError):
         Artifact.parse(artifact_module._checksum(body) + b"\n" + body)

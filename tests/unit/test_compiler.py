@@ -287,6 +287,10 @@ def test_a_compiler_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the compiler ended with status -11"),
         ("import sys; sys.exit('chatter\\nthe last words')", "the last words"),
         ("pass", "the compiler ended with status 0"),
+        (
+            "import sys; sys.exit('could not open bpf map: x, error: Operation not permitted\\nFailed to compile')",
+            "bcc makes maps while it compiles; build it as root, once",
+        ),
     ],
 )
 def test_a_compiler_that_fails_leaves_its_last_words(
