@@ -32,23 +32,23 @@ def hierarchies() -> dict[int, Path]:
 
 
 class ChildCgroup:
-    """A new cgroup directly below a root; removed with the `with` block, when its processes are gone.
+    """A new cgroup directly below a root, or in `parent`; removed with the `with` block, when its processes are gone.
 
     `version` 1 or 2; by default the hierarchy that containers use here: v1 where the memory controller is v1.
     """
 
-    def __init__(self, version: int | None = None) -> None:
+    def __init__(self, version: int | None = None, parent: ChildCgroup | None = None) -> None:
         roots = hierarchies()
-        self.version = version or min(roots)
+        self.version = parent.version if parent else version or min(roots)
         self.name = f"ebt-{os.getpid()}-{next(_serial)}"
         self.root = roots[self.version]
-        self.directory = self.root / self.name
+        self.directory = (parent.directory if parent else self.root) / self.name
         self.directory.mkdir()
 
     @property
     def path(self) -> str:
         """As /proc/PID/cgroup shows it."""
-        return f"/{self.name}"
+        return f"/{self.directory.relative_to(self.root)}"
 
     @property
     def id(self) -> int:
