@@ -142,10 +142,18 @@ class ProbeSet:
             spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)) for spec in artifact.maps
         ]
         own = [spec for spec in wanted if spec.name not in self.shared]
-        fitted = {spec.name: spec for spec in map_budget.fit(own, self._map_cap - self._bytes_at_most())}
-        if any(fitted[spec.name] != spec for spec in own):
-            self._log(f"{kind.name}: smaller maps, for a cap of {self._map_cap >> 20} MiB on all of them")
+        fitted = {spec.name: spec for spec in self._fit(kind.name, own)}
         return [fitted.get(spec.name, spec) for spec in wanted]
+
+    def _fit(self, who: str, specs: list[MapSpec]) -> list[MapSpec]:
+        """The maps as large as the cap allows, beside those that exist."""
+        room = self._map_cap - self._bytes_at_most()
+        fitted = map_budget.fit(specs, room)
+        if fitted != specs:
+            over = sum(map(map_budget.bytes_at_most, fitted)) - room
+            more = f", which {over >> 10} KiB still do not fit in" if over > 0 else ""
+            self._log(f"{who}: smaller maps, for a cap of {self._map_cap >> 20} MiB on all of them{more}")
+        return fitted
 
     def _bytes_at_most(self) -> int:
         own = (m for loaded in self.loaded.values() for m in loaded.module.own_maps().values())
@@ -153,11 +161,13 @@ class ProbeSet:
 
     def _create_shared(self, artifact: Artifact) -> None:
         sizes = REGISTRY["(sockets)"].sizes(self._settings)
-        for spec in artifact.maps:
-            if spec.name in _SHARED and spec.name not in self.shared:
-                self.shared[spec.name] = create_map(
-                    artifact.name, spec._replace(max_entries=sizes.get(spec.name, spec.max_entries))
-                )
+        missing = [
+            spec._replace(max_entries=sizes.get(spec.name, spec.max_entries))
+            for spec in artifact.maps
+            if spec.name in _SHARED and spec.name not in self.shared
+        ]
+        for spec in self._fit(artifact.name, missing):
+            self.shared[spec.name] = create_map(artifact.name, spec)
 
     def _users(self, name: str) -> list[str]:
         return [other for other in self.loaded if name in REGISTRY[other].requires]

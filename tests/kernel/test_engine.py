@@ -157,8 +157,8 @@ def test_default_maps_take_at_most_16_mib_and_what_is_reported_is_what_they_take
     assert reported == held
 
 
-@pytest.mark.parametrize("cap_mib", [4, 8])
-def test_a_cap_makes_maps_smaller_and_is_kept_and_said(cap_mib: int) -> None:
+@pytest.mark.parametrize(("cap_mib", "fits"), [(10, True), (1, False)])
+def test_a_cap_makes_maps_smaller_and_is_kept_or_said_not_to_be(cap_mib: int, fits: bool) -> None:
     log: list[str] = []
     probes = ProbeSet(Settings(), log.append, map_cap=cap_mib * MIB)
     try:
@@ -175,7 +175,8 @@ def test_a_cap_makes_maps_smaller_and_is_kept_and_said(cap_mib: int) -> None:
         assert smaller < held_map_bytes()
     finally:
         uncapped.close()
-    assert smaller <= cap_mib * MIB
+    assert (smaller <= cap_mib * MIB) == fits
+    assert any("still do not fit" in line for line in log) != fits
 
 
 def test_no_map_takes_more_than_the_budget_expects() -> None:
