@@ -43,9 +43,13 @@ RECORD_LAYOUT(connect_event);
 
 /* log2 of microseconds: first the connects that worked, then those that did not. */
 #define HISTOGRAM_BUCKETS 32
+struct histogram {
+	u64 ok[HISTOGRAM_BUCKETS];
+	u64 failed[HISTOGRAM_BUCKETS];
+};
+BPF_PERCPU_ARRAY(histogram, struct histogram, 1);
 
 BPF_TABLE("hash", u64, struct connect_entry, pending, 8192);
-BPF_PERCPU_ARRAY(histogram, u64, 64);
 BPF_RINGBUF_OUTPUT(connect_events, 64);
 
 inlined u32 log2_of(u64 value)
@@ -64,11 +68,17 @@ inlined u32 log2_of(u64 value)
 
 inlined void count_latency(u64 latency, int connected)
 {
-	u32 bucket = log2_of(latency / 1000) + (connected ? 0 : HISTOGRAM_BUCKETS);
-	u64 *n = histogram.lookup(&bucket);
+	u32 bucket = log2_of(latency / 1000) & (HISTOGRAM_BUCKETS - 1);
+	struct histogram *all;
+	int first = 0;
 
-	if (n)
-		*n += 1;
+	all = histogram.lookup(&first);
+	if (!all)
+		return;
+	if (connected)
+		all->ok[bucket] += 1;
+	else
+		all->failed[bucket] += 1;
 }
 
 inlined void begin(u64 sk)

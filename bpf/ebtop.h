@@ -63,14 +63,18 @@ enum counter {
 	LOST_SCRATCH,
 	COUNTERS,
 };
-BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+struct counters {
+	u64 value[COUNTERS];
+};
+BPF_PERCPU_ARRAY(counters, struct counters, 1);
 
 inlined void count(int which)
 {
-	u64 *value = counters.lookup(&which);
+	int first = 0;
+	struct counters *all = counters.lookup(&first);
 
-	if (value)
-		*value += 1;
+	if (all)
+		all->value[which] += 1;
 }
 
 inlined u32 current_tgid(void)

@@ -88,10 +88,15 @@ class Map:
                 raise
 
     def percpu_u64(self) -> list[int]:
-        """A per-CPU array of u64, each element summed over all CPUs."""
+        """A per-CPU array of u64, or of structs of nothing else, each number summed over all CPUs."""
         cpus = possible_cpus()
-        values = struct.Struct(f"={cpus}Q")
-        return [sum(values.unpack(self.lookup(struct.pack("=I", i)) or b"")) for i in range(self.spec.max_entries)]
+        per_cpu = self.spec.value_size // 8
+        numbers = struct.Struct(f"={cpus * per_cpu}Q")
+        sums: list[int] = []
+        for index in range(self.spec.max_entries):
+            values = numbers.unpack(self.lookup(struct.pack("=I", index)) or b"")
+            sums += [sum(values[i::per_cpu]) for i in range(per_cpu)]
+        return sums
 
     def batches(self, *, delete: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """All elements of a hash as (keys, values) byte strings, a chunk at a time; `delete` takes them out.
