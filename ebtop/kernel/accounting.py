@@ -43,10 +43,19 @@ def fdinfo(fd: int) -> dict[str, str]:
         return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def program_cost(fd: int) -> tuple[int, int, int]:
-    """(id, runs, nanoseconds) of a program; the last two stay 0 where the kernel does not count."""
+def program_cost(fd: int) -> tuple[int, int, int, int]:
+    """(id, runs, nanoseconds, runs skipped) of a program.
+
+    Runs and nanoseconds stay 0 where the kernel does not count. Skipped are runs that would have interrupted a run
+    of the same program on the same CPU (Linux 5.12+).
+    """
     info = fdinfo(fd)
-    return int(info["prog_id"]), int(info.get("run_cnt", 0)), int(info.get("run_time_ns", 0))
+    return (
+        int(info["prog_id"]),
+        int(info.get("run_cnt", 0)),
+        int(info.get("run_time_ns", 0)),
+        int(info.get("recursion_misses", 0)),
+    )
 
 
 def map_use(fd: int) -> tuple[int, int]:

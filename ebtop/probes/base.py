@@ -65,6 +65,8 @@ class Probe:
     """One line for people."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Probes that must be loaded before this one."""
+    backed_up: ClassVar[frozenset[str]] = frozenset()
+    """Programs whose run another one makes up for when the kernel skips it, as it does not nest a program in itself."""
 
     def __init__(self, module: Module, context: Context, required: Mapping[str, Probe]) -> None:
         """`module` is loaded and attached. `required` are the probes of `requires`."""

@@ -34,6 +34,7 @@ class SocketsProbe(Probe):
     name = "(sockets)"
     artifact = "sockets"
     summary = "owners of TCP sockets, for tcp and retransmits"
+    backed_up = frozenset({"on_state"})
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:

@@ -19,11 +19,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def probe_health(name: str, loaded: Loaded, known_maps: dict[int, MapUse]) -> ProbeHealth:
     """A loaded probe. `known_maps` keeps the figures of maps whose size can't change, by file descriptor."""
     programs = []
-    for program, fd in loaded.module.program_fds().items():
-        program_id, runs, run_ns = accounting.program_cost(fd)
-        programs.append(ProgramCost(program, program_id, runs, run_ns))
     counters = loaded.module.counters()
     lost = dict(counters.lost)
+    for program, fd in loaded.module.program_fds().items():
+        program_id, runs, run_ns, skipped = accounting.program_cost(fd)
+        programs.append(ProgramCost(program, program_id, runs, run_ns))
+        if skipped and program not in loaded.probe.backed_up:
+            lost["already running"] = lost.get("already running", 0) + skipped
     if loaded.module.dropped:
         lost["not read in time"] = loaded.module.dropped
     for reason, n in loaded.probe.lost().items():
