@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ebtop.probes.base import Settings
     from ebtop.probes.filters import FilterSpec
 
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?$")
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MAX_DURATION_S = 366 * 86400.0
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_duration(text: str) -> float:
     """Seconds from "30", "30s", "5m", "1.5h". Raises UsageError."""
-    match = _DURATION.match(text.strip())
+    match = _DURATION.fullmatch(text.strip())
     seconds = float(match["number"]) * _UNIT_S[match["unit"] or "s"] if match else math.nan
     if not 0 < seconds <= _MAX_DURATION_S:
         raise UsageError(f"{text!r} is not a time", "", "give seconds, or as 30s, 5m, 1h")

@@ -85,9 +85,9 @@ def subtree_ids(hierarchy: CgroupHierarchy, path: str) -> set[int]:
     no cgroup.
     """
     inside = os.path.realpath(path)
-    if not (inside == hierarchy.mount or inside.startswith(hierarchy.mount + "/")):
+    if not _is_below(inside, hierarchy.mount):
         inside = os.path.realpath(f"{hierarchy.mount}/{path.lstrip('/')}")
-    if not inside.startswith(hierarchy.mount) or not os.path.isfile(f"{inside}/cgroup.procs"):
+    if not _is_below(inside, hierarchy.mount) or not os.path.isfile(f"{inside}/cgroup.procs"):
         raise EbtopError(
             f"there is no cgroup {clean(path)}", f"not below {hierarchy.mount}", "systemd-cgls shows what there is"
         )
@@ -116,6 +116,11 @@ def container_cgroups(hierarchy: CgroupHierarchy, container_id: str) -> list[str
             f"{len(found) or 'no'} containers have an id that starts with {wanted}", "", "give more of its digits"
         )
     return list(found.values())
+
+
+def _is_below(path: str, top: str) -> bool:
+    """Also for `top` itself; /cgroup/cpuset is not below /cgroup/cpu."""
+    return path == top or path.startswith(f"{top}/")
 
 
 def _inode(directory: str) -> int:
