@@ -108,3 +108,14 @@ def bindings(scope: str) -> list[BindingType]:
         Binding(",".join(c.keys), c.action, c.title, tooltip=c.help, id=c.id, priority=c.id == "quit.at_once")
         for c in in_scope(scope)
     ]
+
+
+_SCOPES = {"app": "anywhere", "table": "in a table", "icicle": "in the icicle", "text": "in the log and the help"}
+
+
+def key_table() -> str:
+    """All keys as the Markdown table of the README."""
+    rows = ["| key | where | what it does |", "|---|---|---|"]
+    for scope, where in _SCOPES.items():
+        rows += [f"| `{command.shown}` | {where} | {command.help} |" for command in in_scope(scope)]
+    return "\n".join(rows)
