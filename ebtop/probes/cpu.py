@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ _HALVES = 2
 _MIN_ENTRIES, _MAX_ENTRIES = 1024, 4096
 _MAX_PAUSE_S = 1.0
 _MARGIN = 2.0
+_FIRST_DRAIN_S = 0.3
+"""Whoever has just started ebtop wants to see something."""
 
 _Stacks = dict[int, tuple[tuple[int, ...], bool]]
 """By hash: addresses leaf first, and whether there were more."""
@@ -55,7 +58,7 @@ class CpuProbe(Probe):
         self._without_stack = 0
         entries = module.maps["stacks_0"].spec.max_entries
         self.pause_s = min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(context.settings)))
-        self._due = 0.0
+        self._due = time.monotonic() + min(self.pause_s, _FIRST_DRAIN_S)
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:

@@ -94,7 +94,6 @@ class LiveSource:
         for line, names in said.items():
             self.log(f"{', '.join(names)}: {line}")
         self._set.forget_kernel()
-        self._sampled_at = time.monotonic()
 
     @property
     def failures(self) -> dict[str, EbtopError]:
@@ -226,6 +225,8 @@ class LiveSource:
         self._failed.pop(name, None)
         try:
             self._set.load(name)
+            if name == CpuProbe.name:
+                self._sampled_at = time.monotonic()
             if self._filter is None:
                 self._start_filter()
         except EbtopError as error:
