@@ -146,11 +146,11 @@ class ProbeSet:
         return [fitted.get(spec.name, spec) for spec in wanted]
 
     def _fit(self, who: str, specs: list[MapSpec]) -> list[MapSpec]:
-        """The maps as large as the cap allows, beside those that exist."""
-        room = self._map_cap - self._bytes_at_most()
-        fitted = map_budget.fit(specs, room)
+        """The maps, together at most half of what the cap leaves, so that who comes later finds room too."""
+        left = self._map_cap - self._bytes_at_most()
+        fitted = map_budget.fit(specs, left // 2)
         if fitted != specs:
-            over = sum(map(map_budget.bytes_at_most, fitted)) - room
+            over = sum(map(map_budget.bytes_at_most, fitted)) - left
             more = f", which {over >> 10} KiB still do not fit in" if over > 0 else ""
             self._log(f"{who}: smaller maps, for a cap of {self._map_cap >> 20} MiB on all of them{more}")
         return fitted
