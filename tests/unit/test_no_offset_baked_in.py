@@ -1,0 +1,115 @@
+"""Where the programs of bpf/*.c read, when every relocation has a value that nothing else can have."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ebtop.kernel import relocation
+from ebtop.kernel.artifact import Artifact, Program
+from ebtop.kernel.compiler import compile_source
+from tests.lab.artifacts import NAMES, artifact
+from tests.unit.bpf_machine import KernelRead, Machine
+from tests.unit.bytecode import instructions
+
+UNIT_BITS = 20
+"""Relocation n says n+1 units; whatever lies below a unit is in the program itself."""
+FEWEST_RUNS, MOST_RUNS = 200, 1200
+COVERED = 0.8
+CONTROLLER = 4
+CALL, READ_KERNEL, READ_KERNEL_STR = 0x85, 113, 115
+
+
+def values(of: Artifact, seed: int) -> list[int]:
+    """What a kernel says that has some of what the artifact asks for."""
+    draw = random.Random(seed)
+    made = []
+    for number, (kind, scope, _) in enumerate(of.relocations):
+        if kind in ("OFFSET", "BITS_BYTE", "TP_FIELD"):
+            made.append(number + 1 << UNIT_BITS)
+        elif kind in ("HAS", "HAS_ENUM"):
+            made.append(draw.randrange(2))
+        elif kind == "TP_ARGS":
+            made.append(draw.randrange(13))
+        elif kind == "CONSTANT" and scope == "ebtop":
+            made.append(draw.choice((CONTROLLER, 0xFFFF)))
+        else:
+            made.append(3)
+    return made
+
+
+def run(of: Artifact, program: Program, runs: int) -> tuple[set[KernelRead], float]:
+    """Where it read in so many runs with other kernels and other events, and which part of its reads ran at all."""
+    calls = {
+        i.slot for i in instructions(program.code) if i.opcode == CALL and i.immediate in (READ_KERNEL, READ_KERNEL_STR)
+    }
+    reads: set[KernelRead] = set()
+    executed: set[int] = set()
+    for seed in range(runs):
+        code = bytearray(program.code)
+        relocation.patch(code, values(of, seed))
+        machine = Machine(of.maps, seed)
+        machine.run(bytes(code))
+        reads.update(machine.reads)
+        executed |= machine.executed
+        if seed >= FEWEST_RUNS and calls <= executed:
+            break
+    return reads, len(calls & executed) / max(1, len(calls))
+
+
+def is_array_element(of: Artifact, read: KernelRead) -> bool:
+    """Of an array within a struct: the cgroup of a controller, the nth register."""
+    units, rest = divmod(read.offset, 1 << UNIT_BITS)
+    place = of.relocations[units - 1]
+    if place.name == "subsys":
+        return place.scope in ("css_set", "cgroup") and rest == CONTROLLER * 8
+    return (place.scope, place.name) == ("pt_regs", "regs") and rest in (0, 8, 16)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernel_memory_is_reached_only_through_relocations(name: str) -> None:
+    of = artifact(name)
+    for program in of.programs:
+        reads, covered = run(of, program, MOST_RUNS)
+        assert reads
+        assert covered >= COVERED, f"only {covered:.0%} of the reads of {program.name} ran"
+        for read in reads:
+            if read.is_direct:
+                # struct bpf_iter_meta: its first member is in the ABI of iterators.
+                assert (program.name, read.offset) == ("walk", 0)
+            elif read.is_string and read.offset == 0:
+                pass  # a char *, read from where it points to
+            elif read.offset % (1 << UNIT_BITS):
+                assert is_array_element(of, read), f"{program.name} reads at an offset of its own: {read}"
+            else:
+                assert read.offset > 0, f"{program.name} reads the start of an object: {read}"
+
+
+BAD = """
+#define OFFSET(type, member) ({ u64 value_; asm volatile("%0 = 0xEB70F00000000000 ll" : "=r"(value_)); value_; })
+
+int on_event(void *ctx)
+{
+	u64 task = bpf_get_current_task(), value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(ADDRESS));
+	return value;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "offset"),
+    [
+        ("task", 0),
+        ("task + 1234", 1234),
+        ("task + OFFSET(task_struct, comm)", 1 << UNIT_BITS),
+        ("task + OFFSET(task_struct, comm) + 8", (1 << UNIT_BITS) + 8),
+    ],
+)
+def test_an_offset_of_its_own_would_be_seen(address: str, offset: int) -> None:
+    bad = compile_source("bad", BAD.replace("ADDRESS", address))
+    reads, covered = run(bad, bad.programs[0], 10)
+    assert covered == 1
+    assert {read.offset for read in reads} == {offset}
