@@ -52,18 +52,30 @@ def check_shares(records: Sequence[StackRecord], truth: Sequence[cpu.ThreadTime]
 
 
 def check_whole(records: Iterable[StackRecord], callers: tuple[str, ...]) -> None:
-    """Whoever says that a stack is complete has every caller of the hot function."""
+    """What is called complete has every caller of the hot function.
+
+    But for a sample in a hundred: at a function's first and last instructions its frame is not there.
+    """
+    whole = missing = 0
     for record in records:
         found = names(record)
         hot = next((i for i, name in enumerate(found) if name in cpu.SHARES), None)
         if record.complete and hot is not None:
-            assert found[:hot][-len(callers) :] == callers
+            whole += record.samples
+            missing += record.samples * (found[:hot][-len(callers) :] != callers)
+    assert missing <= 0.01 * whole
+
+
+def burn(collected: Collector, hot: cpu.Hot, samples: int) -> tuple[cpu.ThreadTime, ...]:
+    """Let it run until that many of its samples have come in with names, then end it."""
+    collected.wait_until(lambda c: total(c.of(StackRecord, [hot.pid])) > samples)
+    return hot.truth(early=True)
 
 
 @pytest.mark.parametrize("threads", [0, 2], ids=["process", "threads"])
 def test_hot_functions_have_their_shares(threads: int) -> None:
-    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(1.5, threads) as hot:
-        truth = hot.truth()
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60, threads) as hot:
+        truth = burn(collected, hot, 1500)
     records = [r for r in collected.of(StackRecord, [hot.pid]) if r.comm.startswith("ebt-hot")]
     assert total(records) == pytest.approx(FAST_HZ * sum(t.cpu_s for t in truth), rel=0.08)
     check_shares(records, truth)
@@ -75,8 +87,8 @@ def test_hot_functions_have_their_shares(threads: int) -> None:
 
 
 def test_default_rate_counts_cpu_time() -> None:
-    with Collector(["cpu"]) as collected, cpu.Hot(3.0) as hot:
-        truth = hot.truth()
+    with Collector(["cpu"]) as collected, cpu.Hot(60) as hot:
+        truth = burn(collected, hot, 120)
     records = collected.of(StackRecord, [hot.pid])
     assert total(records) == pytest.approx(49 * truth[0].cpu_s, rel=0.08)
     assert samples_in(records, "hot_a") > samples_in(records, "hot_b") > samples_in(records, "hot_c") > 0
@@ -85,24 +97,24 @@ def test_default_rate_counts_cpu_time() -> None:
 @pytest.mark.parametrize("threads", [0, 2], ids=["process", "threads"])
 def test_complete_is_honest_without_frame_pointers(threads: int) -> None:
     """The leaf is right all the same."""
-    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(1.0, threads, frame_pointers=False) as hot:
-        truth = hot.truth()
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60, threads, frame_pointers=False) as hot:
+        truth = burn(collected, hot, 1000)
     records = collected.of(StackRecord, [hot.pid])
     check_shares(records, truth)
-    check_whole(records, THREAD if threads else MAIN)
+    assert not [r for r in records if r.complete and {*names(r)} & {*cpu.SHARES}]
 
 
 def test_kernel_functions_in_system_mode() -> None:
-    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.System(1.0) as system:
-        truth = system.truth()
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.System(60) as system:
+        collected.wait_until(lambda c: total(c.of(StackRecord, [system.pid])) > 1000)
+        truth = system.truth(early=True)
     records = collected.of(StackRecord, [system.pid])
     in_kernel = [r for r in records if any(frame.kind == "kernel" for frame in r.frames)]
     all_s = truth.user_s + truth.system_s
     assert total(records) == pytest.approx(FAST_HZ * all_s, rel=0.08)
     assert total(in_kernel) / total(records) == pytest.approx(truth.system_s / all_s, abs=0.1)
     assert total(r for r in records if {*names(r)} & {*cpu.SYSTEM_FUNCTIONS}) > 0.5 * total(records)
-    (callers,) = {names(r)[: names(r).index("run_system")] for r in in_kernel if "burn_system" in names(r)}
-    assert "main" in callers
+    assert {"main" in names(r) for r in in_kernel if "read" in names(r)} == {True}
 
 
 def test_identity_of_what_runs(child_cgroup: ChildCgroup) -> None:
@@ -122,12 +134,13 @@ def test_identity_of_what_runs(child_cgroup: ChildCgroup) -> None:
 
 
 def test_names_of_a_process_that_is_gone() -> None:
-    """exec tells of it while it lives; by the time its samples are read it has ended."""
-    with Collector(["cpu", "exec"]) as collected, cpu.Hot(0.5) as hot:
-        truth = hot.truth()
+    """Its last samples are read after its end."""
+    with Collector(["cpu"]) as collected, cpu.Hot(60) as hot:
+        burn(collected, hot, 10)
+        alive = total(collected.of(StackRecord, [hot.pid]))
     records = collected.of(StackRecord, [hot.pid])
-    named = sum(samples_in(records, function) for function in cpu.SHARES)
-    assert named >= 0.8 * 49 * truth[0].cpu_s
+    assert total(records) > alive
+    assert sum(samples_in(records, function) for function in cpu.SHARES) >= 0.9 * total(records)
 
 
 def test_reloaded_sampler_samples() -> None:
@@ -136,11 +149,9 @@ def test_reloaded_sampler_samples() -> None:
             proof = collected.source.unload("cpu")
             assert (proof.programs, proof.remaining_ids) == (1, ())
             collected.source.load("cpu")
-            with cpu.Hot(0.5) as hot:
-                truth = hot.truth()
-            expected = FAST_HZ * truth[0].cpu_s
-            collected.wait_until(lambda c, pid=hot.pid, n=expected: total(c.of(StackRecord, [pid])) > 0.9 * n)
-        assert total(collected.of(StackRecord, [hot.pid])) == pytest.approx(expected, rel=0.1)
+            with cpu.Hot(60) as hot:
+                truth = burn(collected, hot, 400)
+    assert total(collected.of(StackRecord, [hot.pid])) == pytest.approx(FAST_HZ * truth[0].cpu_s, rel=0.1)
 
 
 @pytest.fixture
@@ -184,18 +195,18 @@ DISTINCT = 50_000
 def test_many_distinct_stacks_lose_nothing() -> None:
     with cpu.Stacks(20, 1, touch=False) as one, cpu.Stacks(20, 1, touch=False) as two:
         pids = frozenset([one.pid, two.pid])
-        with Collector(["cpu"], Settings(hertz=5000), FilterSpec(pids)) as collected:
+        with Collector(["cpu"], Settings(hertz=2503), FilterSpec(pids)) as collected:
             one.start()
             two.start()
-            collected.wait_until(lambda c: total(c.of(StackRecord, pids)) > 1.1 * DISTINCT)
+            collected.wait_until(lambda c: c.probe("cpu").events > 1.05 * DISTINCT)
             one.stop()
             two.stop()
     records = collected.of(StackRecord, pids)
-    assert len({(r.pid, r.frames) for r in records}) > DISTINCT
-    assert total(r for r in records if "walk_stacks" in names(r)) > 0.99 * total(records)
     health = collected.probe("cpu")
     assert health.lost == {}
     assert total(collected.of(StackRecord)) == health.events
+    assert len({(r.pid, r.frames) for r in records}) > DISTINCT
+    assert total(r for r in records if "walk_stacks" in names(r)) > 0.97 * total(records)
 
 
 class KnownStack:
@@ -222,11 +233,8 @@ def test_who_fills_the_user_stack_is_exchangeable(tmp_path: Path, monkeypatch: p
         hertz=FAST_HZ, user_stacks=KnownStack(tmp_path / "known.h", [address[name] + 1 for name in reversed(frames)])
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with Collector(["cpu"], settings) as collected, Workload([program, "shares", "0.5"]) as workload:
-        workload.read()
-        workload.read()
-        pid = workload.pid
-    records = [r for r in collected.of(StackRecord, [pid]) if r.comm == cpu.COMM]
-    assert total(records) > 0.8 * FAST_HZ * 0.5
+    with Collector(["cpu"], settings) as collected, Workload([program, "shares", "60"]) as workload:
+        collected.wait_until(lambda c: total(c.of(StackRecord, [workload.pid])) > 200)
+        records = [r for r in collected.of(StackRecord, [workload.pid]) if r.comm == cpu.COMM]
     assert {names(r)[:3] for r in records} == {frames}
     assert {r.complete for r in records} == {True}

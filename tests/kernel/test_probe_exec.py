@@ -149,7 +149,7 @@ def test_more_failed_arguments_than_are_read(collected: Collector) -> None:
     assert found == [(12, 0), (12, 1)]
 
 
-def test_identity_of_who_execs(collected: Collector, child_cgroup: ChildCgroup) -> None:
+def test_identity_of_who_execs(child_cgroup: ChildCgroup, collected: Collector) -> None:
     def enter() -> None:
         child_cgroup.enter()
         os.setuid(NOBODY)
