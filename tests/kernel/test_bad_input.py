@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from tests.lab.tracing import EBTOP, Ended, Trace, ebtop
 
 pytestmark = pytest.mark.usefixtures("root")
 
-CHECKOUT = EBTOP.parent.parent
 SHORT = ("trace", "exec", "--json", "--duration", "300ms")
 
 
@@ -201,9 +201,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def test_a_container_that_forbids_bpf_is_told_so() -> None:
     """As the seccomp profiles of container runtimes do."""
-    python = str(CHECKOUT / ".venv" / "bin" / "python")
-    ended = ebtop("trace", "exec", "--json", before=(python, "-c", REFUSE_BPF))
-    assert_one_line(ended, 1, "exec: the kernel refused the map", "bpf/exec.c", "Operation not permitted", "ebtop doctor")
+    ended = ebtop("trace", "exec", "--json", before=(sys.executable, "-c", REFUSE_BPF))
+    assert_one_line(ended, 1, "exec: the kernel refused the map", "Operation not permitted", "ebtop doctor")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,8 @@ def test_a_probe_that_can_not_attach_is_named_and_the_others_run() -> None:
         "from ebtop.cli import main\n"
         "sys.exit(main(['trace', *sys.argv[1:]]))\n"
     )
-    python = EBTOP.parent.parent / ".venv" / "bin" / "python"
     one = subprocess.run(
-        [python, "-c", script, "exec,tcp", "--json", "--duration", "300ms"], capture_output=True, text=True,
+        [sys.executable, "-c", script, "exec,tcp", "--json", "--duration", "300ms"], capture_output=True, text=True,
         cwd=EBTOP.parent.parent, timeout=TIMEOUT_S,
     )  # fmt: skip
     lines = [json.loads(line) for line in one.stdout.splitlines()]
@@ -124,7 +124,7 @@ def test_a_probe_that_can_not_attach_is_named_and_the_others_run() -> None:
     assert one.returncode == 0
     assert one.stderr.splitlines() == ["ebtop: tcp: no iter/tcp: too old; use Linux 5.10"]
     none = subprocess.run(
-        [python, "-c", script, "tcp", "--json"], capture_output=True, text=True, cwd=EBTOP.parent.parent,
+        [sys.executable, "-c", script, "tcp", "--json"], capture_output=True, text=True, cwd=EBTOP.parent.parent,
         timeout=TIMEOUT_S,
     )  # fmt: skip
     assert none.returncode == 1
