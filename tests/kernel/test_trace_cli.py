@@ -194,6 +194,10 @@ def test_a_run_that_has_to_build_first_keeps_the_compiler_out_and_says_so_only_o
         assert trace.end(signal.SIGINT).said == []
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_interrupted_while_it_builds(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [EBTOP, "trace", "--json", "exec,tcp,connects,cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -201,6 +205,8 @@ def test_interrupted_while_it_builds(tmp_path: Path) -> None:
     )  # fmt: skip
     assert process.stderr is not None
     assert process.stderr.readline() == "ebtop: building bpf/exec.c\n"
+    while not any(os.getpgid(child) == child for child in children(process.pid)):
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does for Ctrl-C: the compiler gets it too
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, err) == (0, "")
