@@ -17,7 +17,7 @@ struct socket_entry {
 	char comm[COMM_LEN];
 	u8 direction;
 	u8 owner;
-	u8 announced;	/* its accept was reported */
+	u8 announced;	/* its connect or accept was reported */
 	u8 unused[5];
 };
 
