@@ -14,7 +14,7 @@ from ebtop.kernel.module import Attachment, Module
 from ebtop.probes.base import Context, Probe, Settings, comm_text
 
 _HALVES = 2
-_MIN_ENTRIES, _MAX_ENTRIES = 1024, 4096
+_MIN_ENTRIES, _MAX_ENTRIES = 512, 4096
 _MAX_PAUSE_S = 1.0
 _MARGIN = 2.0
 _FIRST_DRAIN_S = 0.3

@@ -183,18 +183,19 @@ def test_kinds_are_combined_with_and(child_cgroup: ChildCgroup) -> None:
 
 def test_cgroups_that_are_made_later(child_cgroup: ChildCgroup) -> None:
     """Made and used before user space had the time to look."""
-    spec = FilterSpec(cgroups=(child_cgroup.path,))
-    with (
-        collecting(spec) as collected,
-        Shell() as outside,
-        ChildCgroup(parent=child_cgroup) as sub,
-        ChildCgroup(parent=sub) as below,
-        Shell(enter=child_cgroup.enter) as shell,
-        Shell(enter=sub.enter) as sub_shell,
-        Shell(enter=below.enter) as below_shell,
-    ):
-        for user, tag in ((shell, "itself"), (sub_shell, "sub"), (below_shell, "below"), (outside, "outside")):
-            user.do(true(tag))
+    with collecting(FilterSpec(cgroups=(child_cgroup.path,))) as collected:
+        looked = len(collected.batches)
+        collected.wait_until(lambda c: len(c.batches) > looked)
+        with (
+            ChildCgroup(parent=child_cgroup) as sub,
+            ChildCgroup(parent=sub) as below,
+            Shell(enter=child_cgroup.enter) as shell,
+            Shell(enter=sub.enter) as sub_shell,
+            Shell(enter=below.enter) as below_shell,
+            Shell() as outside,
+        ):
+            for user, tag in ((shell, "itself"), (sub_shell, "sub"), (below_shell, "below"), (outside, "outside")):
+                user.do(true(tag))
     assert tags(collected) == {"itself", "sub", "below"}
 
 
