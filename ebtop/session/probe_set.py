@@ -16,11 +16,13 @@ from ebtop.kernel.maps import Map
 from ebtop.kernel.module import LoadError, Module, create_map
 from ebtop.probes import REGISTRY
 from ebtop.probes.base import Clock, Context, Probe, Settings
+from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
 from ebtop.store.source import UnloadProof
 
 MAP_CAP_BYTES = 32 << 20
+_CHILDREN = ChildrenProbe.name
 _SHARED = (*FILTER_MAPS, *SOCKET_MAPS)
 
 
@@ -181,9 +183,11 @@ class ProbeSet:
         return result.programs, result.maps + maps, result.remaining_ids + remaining
 
     def _unload_unneeded(self) -> list[tuple[int, int, tuple[str, ...]]]:
-        """Probes that are loaded only because others required them."""
-        required = {r for kind in REGISTRY.values() for r in kind.requires}
-        return [self._unload(name) for name in tuple(self.loaded) if name in required and not self._users(name)]
+        """Internal probes that no loaded one requires, and all of them once nothing that people chose is left."""
+        required = {r for name in self.loaded for r in REGISTRY[name].requires}
+        optional = {_CHILDREN} if any(not name.startswith("(") for name in self.loaded) else set()
+        unneeded = [name for name in self.loaded if name.startswith("(") and name not in required | optional]
+        return [self._unload(name) for name in unneeded]
 
     def _free_shared(self) -> tuple[int, tuple[str, ...]]:
         """Close shared maps that no loaded probe uses any more."""
