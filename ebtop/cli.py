@@ -166,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_filters(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("filters", "applied in the kernel; values of one kind are alternatives")
     group.add_argument("--pid", metavar="N,..", action="append", default=[], help="only these processes")
-    group.add_argument("--children", action="store_true", help="and what the processes of --pid fork from now on")
+    group.add_argument("--children", action="store_true", help="and what those processes fork")
     group.add_argument("--comm", metavar="NAME", action="append", default=[], help="only tasks of this name")
     group.add_argument("--cgroup", metavar="PATH", action="append", default=[], help="only this cgroup and below")
     group.add_argument("--container", metavar="ID", action="append", default=[], help="only this container, by its id")

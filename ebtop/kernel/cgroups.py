@@ -11,7 +11,8 @@ from ebtop.errors import EbtopError
 from ebtop.text import clean
 
 _ROOT = "/sys/fs/cgroup"
-_RESCAN_S = 2.0
+_RESCAN_S, _RESCAN_SHARE = 0.1, 200
+"""An unknown id is looked for at most so often, and takes at most one part in so many of the time."""
 _MAX_DIRECTORIES = 20_000
 _MIN_CONTAINER_ID = 6
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
@@ -52,30 +53,26 @@ class CgroupNames:
     def __init__(self, hierarchy: CgroupHierarchy) -> None:
         self._mount = hierarchy.mount
         self._paths: dict[int, str] = {}
-        self._missing: set[int] = set()
-        self._scanned = 0.0
+        self._next_scan = 0.0
 
     def path(self, cgroup_id: int) -> str | None:
         """"/" for the root, "/system.slice/ssh.service"...; None for one that is not (or no longer) there."""
         found = self._paths.get(cgroup_id)
         if found is not None:
             return found
-        if not cgroup_id or (cgroup_id in self._missing and time.monotonic() - self._scanned < _RESCAN_S):
+        if not cgroup_id or time.monotonic() < self._next_scan:
             return None
-        if time.monotonic() - self._scanned >= _RESCAN_S:
-            self._scan()
-        found = self._paths.get(cgroup_id)
-        if found is None:
-            self._missing.add(cgroup_id)
-        return found
+        self._scan()
+        return self._paths.get(cgroup_id)
 
     def _scan(self) -> None:
         """Ids are kept after a cgroup is gone: its processes' last events come later."""
-        self._scanned = time.monotonic()
-        self._missing.clear()
+        began = time.monotonic()
         for directory in _directories(self._mount):
             if inode := _inode(directory):
                 self._paths[inode] = clean(directory.removeprefix(self._mount) or "/")
+        now = time.monotonic()
+        self._next_scan = now + max(_RESCAN_S, (now - began) * _RESCAN_SHARE)
 
 
 def subtree_ids(hierarchy: CgroupHierarchy, path: str) -> set[int]:
