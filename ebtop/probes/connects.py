@@ -22,7 +22,7 @@ class ConnectsProbe(Probe):
     name = "connects"
     artifact = "connects"
     summary = "slow and failed TCP connects, latency of all"
-    backed_up = frozenset({"on_state"})
+    backed_up = frozenset({"on_state", "on_state_missed"})
 
     def __init__(self, module: Module, context: Context, required: Mapping[str, Probe]) -> None:
         super().__init__(module, context, required)

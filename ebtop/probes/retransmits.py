@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ebtop.kernel import accounting
 from ebtop.kernel.attach import RawTracepoint
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.module import Attachment
@@ -34,12 +33,6 @@ class RetransmitsProbe(Probe):
         if (environment.target.btf.raw_tracepoint_args("tcp_retransmit_skb") or 0) > 2:
             return ()
         return ("this kernel also reports segments that it then failed to send",)
-
-    def lost(self) -> dict[str, int]:
-        """Since Linux 6.1 a program does not run while it already runs on the same CPU."""
-        programs = map(accounting.fdinfo, self.module.program_fds().values())
-        missed = sum(int(info.get("recursion_misses", 0)) for info in programs)
-        return {"interrupted": missed} if missed else {}
 
     def drain(self) -> list[Record]:
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path

@@ -34,7 +34,7 @@ class SocketsProbe(Probe):
     name = "(sockets)"
     artifact = "sockets"
     summary = "owners of TCP sockets, for tcp and retransmits"
-    backed_up = frozenset({"on_state"})
+    backed_up = frozenset({"on_state", "on_state_missed"})
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
