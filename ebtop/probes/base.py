@@ -17,6 +17,7 @@ from ebtop.store.records import Batch, Record
 from ebtop.text import c_string
 from ebtop.unwind import FramePointers, UserStacks
 
+_CLOCK_READINGS = 3
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
@@ -38,7 +39,12 @@ class Clock:
 
     def adjust(self) -> None:
         """Follow the wall clock, which may be set while we run."""
-        self.offset_ns = time.time_ns() - time.monotonic_ns()
+        readings = []
+        for _ in range(_CLOCK_READINGS):
+            before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+            readings.append((after - before, wall - (before + after) // 2))
+        # The reading that was interrupted least.
+        self.offset_ns = min(readings)[1]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ class ConnectsProbe(Probe):
 
     @classmethod
     def blind_spots(cls, environment: Environment) -> tuple[str, ...]:
-        return ("connects that fail before a SYN is sent (no route, no free port) are not seen",)
+        return (
+            "connects that fail before a SYN is sent (no route, no free port) are not seen",
+            "connects that were waiting before the probe was loaded are not seen",
+        )
 
     def drain(self) -> list[Record]:
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
