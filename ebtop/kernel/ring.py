@@ -17,7 +17,7 @@ from ebtop.kernel.artifact import Layout
 from ebtop.kernel.maps import Map
 
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
-_HEADER = "=II"  # length with the two flag bits, page offset
+_HEADER_BYTES = 8  # length with the two flag bits, page offset
 MAX_WAITING_BYTES = 32 << 20
 """What may wait, copied, for being made into records; beyond that it is dropped and counted."""
 
@@ -35,7 +35,7 @@ class Ring:
         page = mmap.PAGESIZE
         self._size = ring.spec.max_entries
         padding = -layout.size % 8
-        self._record = struct.Struct(f"{_HEADER}{layout.format[1:]}{padding}x")
+        self._record = struct.Struct(f"={_HEADER_BYTES}x{layout.format[1:]}{padding}x")
         self._consumer_map = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         self._producer_map = mmap.mmap(ring.fd, page + self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._consumer = memoryview(self._consumer_map)[:8].cast("Q")
@@ -84,13 +84,16 @@ class Ring:
             if self._waiting_bytes + used > MAX_WAITING_BYTES:
                 self.lost += len(lengths)
             elif used:
-                self._waiting.append(self._copy(consumed, used))
-                self._waiting_bytes += used
+                data = self._copy(consumed, used)
+                if max(lengths) & _DISCARDED:
+                    data = self._without_discarded(data, lengths)
+                self._waiting.append(data)
+                self._waiting_bytes += len(data)
             self._consumer[0] = consumed + used
             return (produced - consumed) / self._size
 
     def drain(self, limit: int = 1 << 30) -> list[tuple[Any, ...]]:
-        """Complete records, oldest first: tuples of two header fields and the layout's fields.
+        """Complete records, oldest first: tuples of the layout's fields.
 
         Ends once there are `limit` or more of them; `waiting` says whether there is more.
         """
@@ -101,12 +104,18 @@ class Ring:
                 data = self._waiting.popleft()
                 self._waiting_bytes -= len(data)
             records.extend(self._record.iter_unpack(data))
-        return [r for r in records if not r[0] & _DISCARDED]
+        return records
 
     @property
     def waiting(self) -> bool:
         """Whether pulled records wait for `drain`."""
         return bool(self._waiting)
+
+    def _without_discarded(self, data: bytes, lengths: list[int]) -> bytes:
+        size = self._record.size
+        return b"".join(
+            [data[i * size : (i + 1) * size] for i, length in enumerate(lengths) if not length & _DISCARDED]
+        )
 
     def _lengths(self, position: int, waiting: int) -> list[int]:
         """The first header word of each record."""

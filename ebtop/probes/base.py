@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ebtop.kernel.cgroups import CgroupHierarchy, CgroupNames
 from ebtop.kernel.environment import Environment
@@ -17,6 +17,7 @@ from ebtop.store.records import Batch, Record
 from ebtop.text import c_string
 from ebtop.unwind import FramePointers, UserStacks
 
+_R = TypeVar("_R", bound=Record)
 _CLOCK_READINGS = 3
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
 
@@ -152,6 +153,10 @@ TCP_STATES = (
     "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
 )  # fmt: skip
 """enum tcp_state of bpf/tcp.h."""
+
+
+make_record: Callable[[type[_R], tuple[Any, ...]], _R] = tuple.__new__
+"""A record from all its fields in order: what the class itself does, at a third of the price. For storms only."""
 
 
 def tcp_state(number: int) -> str:

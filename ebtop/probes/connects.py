@@ -56,7 +56,7 @@ class ConnectsProbe(Probe):
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
         records: list[Record] = []
         for (
-            _, _, at, key, latency, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, error,
+            at, key, latency, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, error,
             connected, _unused, comm,
         ) in self.module.drain("connect_events", "connect_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)

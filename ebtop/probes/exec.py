@@ -8,7 +8,7 @@ from operator import itemgetter
 from ebtop.kernel.attach import RawTracepoint, Tracepoint
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.module import Attachment
-from ebtop.probes.base import Probe, Settings, comm_text
+from ebtop.probes.base import Probe, Settings, comm_text, make_record
 from ebtop.store.records import ExecRecord, ExitRecord, Record
 from ebtop.text import c_string, clean
 
@@ -57,22 +57,28 @@ class ExecProbe(Probe):
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
         records: list[Record] = []
         for (
-            _, _, time, cgroup, pid, ppid, uid, ret, filename_len, args_read, args_len, comm, parent_comm, text,
+            time, cgroup, pid, ppid, uid, ret, filename_len, args_read, args_len, comm, parent_comm, text,
         ) in events:  # fmt: skip
             cut = args_len - args_read
             args = text[filename_len : filename_len + args_read]
             records.append(
-                ExecRecord(
-                    time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, comm_text(parent_comm), ret,
-                    c_string(text[:filename_len]), split_args(args, cut > 0), cut,
+                make_record(
+                    ExecRecord,
+                    (
+                        time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, comm_text(parent_comm), ret,
+                        c_string(text[:filename_len]), split_args(args, cut > 0), cut,
+                    ),
                 )
             )  # fmt: skip
         records.sort(key=itemgetter(0))
-        for _, _, time, duration, cgroup, pid, ppid, uid, code, comm in exits:
+        for time, duration, cgroup, pid, ppid, uid, code, comm in exits:
             records.append(
-                ExitRecord(
-                    time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, code >> 8 & 0xFF, code & 0x7F,
-                    bool(code & _CORE_DUMPED), duration / 1e9,
+                make_record(
+                    ExitRecord,
+                    (
+                        time + offset, pid, comm_text(comm), uid, path(cgroup), ppid, code >> 8 & 0xFF, code & 0x7F,
+                        bool(code & _CORE_DUMPED), duration / 1e9,
+                    ),
                 )
             )  # fmt: skip
         return records

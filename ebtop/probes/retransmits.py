@@ -38,7 +38,7 @@ class RetransmitsProbe(Probe):
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
         records: list[Record] = []
         for (
-            _, _, time, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, state, kind, segments,
+            time, cgroup, pid, uid, local, remote, netns, family, local_port, remote_port, state, kind, segments,
             owner, _unused, comm,
         ) in self.module.drain("retransmit_events", "retransmit_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)

@@ -17,12 +17,14 @@ from ebtop.probes.base import (
     address_text,
     comm_text,
     errno_name,
+    make_record,
     tcp_state,
 )
 from ebtop.store.records import Record, TcpRecord
 
 SHARED_MAPS = ("sockets", "listeners")
 _EVENTS = ("", "connect", "accept", "close")
+_CLOSE = _EVENTS.index("close")
 _MIN_SOCKETS, _MAX_SOCKETS = 32_768, 131_072
 _PEER_RESETS = (104, 32, 111)  # ECONNRESET, EPIPE, ECONNREFUSED: a reset came in
 _PROCESS = struct.Struct("=QII16s")
@@ -63,24 +65,31 @@ class SocketsProbe(Probe):
         offset, path = self.context.clock.offset_ns, self.context.cgroups.path
         records: list[Record] = []
         for (
-            _, _, time, key, started, sent, received, cgroup, pid, uid, local, remote, netns, family, local_port,
+            time, key, started, sent, received, cgroup, pid, uid, local, remote, netns, family, local_port,
             remote_port, error, retransmits, kind, state, direction, owner, local_reset, _unused, comm,
         ) in self.module.drain("tcp_events", "tcp_event"):  # fmt: skip
             ip, daddr = address_text(family, remote)
-            known = pid != 0
-            event = _EVENTS[kind]
-            reset = None
-            if event == "close":
-                reset = "local" if local_reset else "peer" if error in _PEER_RESETS else None
+            closed = kind == _CLOSE
             records.append(
-                TcpRecord(
-                    time + offset, pid, comm_text(comm), uid if known else None, path(cgroup) if known else None,
-                    event, key, ip, address_text(family, local)[1], local_port, daddr, remote_port, tcp_state(state),
-                    sent, received, (time - started) / 1e9 if started else None, DIRECTIONS[direction], netns,
-                    OWNERS[owner], errno_name(error) if event == "close" else None, reset, retransmits,
+                make_record(
+                    TcpRecord,
+                    (
+                        time + offset, pid, comm_text(comm), uid if pid else None, path(cgroup) if pid else None,
+                        _EVENTS[kind], key, ip, address_text(family, local)[1], local_port, daddr, remote_port,
+                        tcp_state(state), sent, received, (time - started) / 1e9 if started else None,
+                        DIRECTIONS[direction], netns, OWNERS[owner],
+                        errno_name(error) if closed and error else None,
+                        _who_reset(error, local_reset) if closed else None, retransmits,
+                    ),
                 )
             )  # fmt: skip
         return records
+
+
+def _who_reset(error: int, local_reset: int) -> str | None:
+    if local_reset:
+        return "local"
+    return "peer" if error in _PEER_RESETS else None
 
 
 def pack_process(holder: SocketHolder) -> bytes:
