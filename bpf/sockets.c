@@ -45,14 +45,19 @@ struct tcp_event {
 RECORD_LAYOUT(tcp_event);
 
 BPF_RINGBUF_OUTPUT(tcp_events, 512);
+/* What user space wants to hear: whoever looks at the open connections each second needs no word of each opening. */
+enum reporting {
+	REPORT_ENDS = 1,
+	REPORT_OPENINGS = 2,
+};
 BPF_ARRAY(reporting, u32, 1);
 
-inlined int is_reporting(void)
+inlined int is_reported(int kind)
 {
 	int first = 0;
-	u32 *on = reporting.lookup(&first);
+	u32 *wanted = reporting.lookup(&first);
 
-	return on && *on;
+	return wanted && *wanted & (kind == TCP_CLOSED ? REPORT_ENDS : REPORT_OPENINGS);
 }
 
 inlined void report(int kind, u64 sk, u32 state, u64 time, struct socket_entry *entry, int error, int local_reset)
@@ -60,7 +65,7 @@ inlined void report(int kind, u64 sk, u32 state, u64 time, struct socket_entry *
 	struct tcp_event *event;
 	struct endpoints ends;
 
-	if (!is_reporting() || owner_is_filtered(entry->pid, entry->cgroup, entry->comm))
+	if (!is_reported(kind) || owner_is_filtered(entry->pid, entry->cgroup, entry->comm))
 		return;
 	event = tcp_events.ringbuf_reserve(sizeof(*event));
 	if (!event) {

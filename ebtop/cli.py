@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ebtop import __version__
@@ -93,7 +94,7 @@ def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSp
     from ebtop.store.store import Store
     from ebtop.ui import app
 
-    source = LiveSource(probes, settings, filter_spec)
+    source = LiveSource(probes, replace(settings, tcp_openings=False), filter_spec)
     return app.run(
         source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse,
         log=source.log,

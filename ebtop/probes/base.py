@@ -28,6 +28,8 @@ class Settings:
 
     hertz: int = 49
     min_latency_ms: float = 100.0
+    tcp_openings: bool = True
+    """Whether each connect and accept is an event. The screen sees them in its scans and at their end."""
     user_stacks: UserStacks = field(default_factory=FramePointers)
 
 

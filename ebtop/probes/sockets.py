@@ -23,6 +23,7 @@ from ebtop.probes.base import (
 from ebtop.store.records import Record, TcpRecord
 
 SHARED_MAPS = ("sockets", "listeners")
+_REPORT_ENDS, _REPORT_OPENINGS = 1, 2
 _EVENTS = ("", "connect", "accept", "close")
 _CLOSE = _EVENTS.index("close")
 _MIN_SOCKETS, _MAX_SOCKETS = 32_768, 131_072
@@ -53,9 +54,10 @@ class SocketsProbe(Probe):
             wanted *= 2
         return {"sockets": wanted}
 
-    def report(self, on: bool) -> None:
-        """Whether connect, accept and close are reported; owners are followed in any case."""
-        self.module.maps["reporting"].update(struct.pack("=I", 0), struct.pack("=I", on))
+    def report(self, *, ends: bool, openings: bool) -> None:
+        """Which events are reported; owners are followed in any case."""
+        wanted = (_REPORT_ENDS if ends else 0) | (_REPORT_OPENINGS if openings else 0)
+        self.module.maps["reporting"].update(struct.pack("=I", 0), struct.pack("=I", wanted))
 
     def adopt_listener(self, socket: int, holder: SocketHolder) -> None:
         """Tell the kernel side who has been listening on a socket since before ebtop."""

@@ -88,14 +88,14 @@ class TcpProbe(Probe):
         self._namespaces_found = -_FIND_NAMESPACES_S
         self._next_scan = 0.0
         self._known: dict[int, tuple[bytes, TcpRecord]] = {}
-        sockets.report(True)
+        sockets.report(ends=True, openings=context.settings.tcp_openings)
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
         return [Attachment("walk", Iterator("tcp"))]
 
     def close(self) -> None:
-        self._sockets.report(False)
+        self._sockets.report(ends=False, openings=False)
 
     def poll(self, batch: Batch) -> Batch:
         """Adds the open connections, unless the last scan took so long that this one would cost too much."""

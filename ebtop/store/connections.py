@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
 
 from ebtop.store.rates import IntervalRate
 from ebtop.store.records import TcpRecord, TcpScan
@@ -26,13 +27,23 @@ _SCAN_TAKES_NS = 1_000_000_000
 _END_STATES = {"ECONNREFUSED": "refused", "ETIMEDOUT": "timeout", "ECONNRESET": "reset"}
 
 
-class Ended(NamedTuple):
-    """A connection that is over."""
+class Ended:
+    """A connection that is over. Most of a storm's are let go before anybody looks, so the row is made on demand."""
 
-    row: TcpRow
-    time_ns: int
-    by_event: bool
-    """False: a scan did not have it any more, and no close event has come for it."""
+    __slots__ = ("_make_row", "_row", "by_event", "time_ns")
+
+    def __init__(self, make_row: Callable[[], TcpRow], time_ns: int, by_event: bool) -> None:
+        """`by_event` false: a scan did not have it any more, and no close event has come for it."""
+        self._make_row = make_row
+        self._row: TcpRow | None = None
+        self.time_ns = time_ns
+        self.by_event = by_event
+
+    @property
+    def row(self) -> TcpRow:
+        if self._row is None:
+            self._row = self._make_row()
+        return self._row
 
 
 class ConnectionTable:
@@ -43,7 +54,15 @@ class ConnectionTable:
     stays although the scan does not have it.
     """
 
-    def __init__(self, max_open: int = 100_000, max_ended: int = 2000, keep_ended_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        max_open: int = 100_000,
+        max_ended: int = 2000,
+        keep_ended_s: float = 60.0,
+        on_opening: Callable[[TcpRecord], None] = lambda _: None,
+    ) -> None:
+        """`on_opening` is told of connections that began since the last scan and had no event of their own for it."""
+        self._on_opening = on_opening
         self._max_open = max_open
         self._max_ended = max_ended
         self._keep_ended_ns = int(keep_ended_s * 1e9)
@@ -84,9 +103,10 @@ class ConnectionTable:
         if prior is None:
             vanished = self._ended.get(identity)
             prior = vanished.row if vanished else None
+            if prior is None and self._began_since_scan(record):
+                self._on_opening(record)
         self._count_last_bytes(record, prior)
-        row = _row(record, prior, record.time_ns, _end_state(record), is_open=False)
-        self._end(identity, row, record.time_ns, True)
+        self._end(identity, partial(_ended_row, record, prior), record.time_ns, True)
 
     def scan(self, scan: TcpScan) -> None:
         """Replace what is open in the scanned namespaces; take rates from the difference to the scan before."""
@@ -100,6 +120,8 @@ class ConnectionTable:
                 if self._ended_before(identity, scan.time_ns):
                     continue
                 now[identity] = _row(record, None, scan.time_ns, record.state)
+                if self._began_since_scan(record):
+                    self._on_opening(record)
                 continue
             tx = record.tx_bytes - prior.tx_bytes
             rx = record.rx_bytes - prior.rx_bytes
@@ -127,6 +149,11 @@ class ConnectionTable:
         """Open ones first, then those that ended, the latest last."""
         return (*self._open.values(), *[ended.row for ended in self._ended.values()])
 
+    def _began_since_scan(self, record: TcpRecord) -> bool:
+        if record.duration_s is None or record.state == "SYN_SENT" or not self._last_scan_ns:
+            return False
+        return record.time_ns - int(record.duration_s * 1e9) > self._last_scan_ns
+
     def _ended_before(self, identity: Identity, scan_ns: int) -> bool:
         """Whether a connection that a scan shows is over all the same. If it is not, forget that it seemed to be."""
         ended = self._ended.get(identity)
@@ -151,7 +178,7 @@ class ConnectionTable:
             opened_ns = self._not_scanned.get(identity)
             if row.netns in scanned and (opened_ns is None or opened_ns < scan.time_ns - _SCAN_TAKES_NS):
                 gone = row._replace(state="closed", tx_rate=0.0, rx_rate=0.0, open=False)
-                self._end(identity, gone, scan.time_ns, False)
+                self._end(identity, partial(_same, gone), scan.time_ns, False)
                 continue
             self._open[identity] = row
             if opened_ns is not None:
@@ -182,9 +209,9 @@ class ConnectionTable:
             self.tx.add(record.tx_bytes)
             self.rx.add(record.rx_bytes)
 
-    def _end(self, identity: Identity, row: TcpRow, time_ns: int, by_event: bool) -> None:
+    def _end(self, identity: Identity, make_row: Callable[[], TcpRow], time_ns: int, by_event: bool) -> None:
         self._ended.pop(identity, None)
-        self._ended[identity] = Ended(row, time_ns, by_event)
+        self._ended[identity] = Ended(make_row, time_ns, by_event)
         if len(self._ended) > self._max_ended:
             self._ended.popitem(last=False)
             self.dropped += 1
@@ -197,6 +224,14 @@ class ConnectionTable:
             del self._open[identity]
             self._not_scanned.pop(identity, None)
             self.dropped += 1
+
+
+def _ended_row(record: TcpRecord, prior: TcpRow | None) -> TcpRow:
+    return _row(record, prior, record.time_ns, _end_state(record), is_open=False)
+
+
+def _same(row: TcpRow) -> TcpRow:
+    return row
 
 
 def _end_state(record: TcpRecord) -> str:

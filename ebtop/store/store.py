@@ -50,7 +50,7 @@ class Store:
         self._clock = clock
         self._lock = Lock()
         self._processes = ProcessTable(max_execs)
-        self._connections = ConnectionTable(max_open, max_ended, keep_ended_s)
+        self._connections = ConnectionTable(max_open, max_ended, keep_ended_s, self._count_opening)
         self._retransmits = RetransmitTable(max_retransmits)
         self._connects = ConnectTable(max_connects)
         self._stacks = StackQueue(max_stacks)
@@ -117,11 +117,13 @@ class Store:
             self._events.count("closes", record.time_ns)
             self._connections.closed(record)
             return
-        if record.event == "connect":
-            self._events.count("connects", record.time_ns)
-        elif record.event == "accept":
-            self._events.count("accepts", record.time_ns)
+        if record.event != "live":
+            self._count_opening(record)
         self._connections.opened(record)
+
+    def _count_opening(self, record: TcpRecord) -> None:
+        incoming = record.event == "accept" or (record.event != "connect" and record.direction == "in")
+        self._events.count("accepts" if incoming else "connects", record.time_ns)
 
     def _add_retransmit(self, record: RetransmitRecord) -> None:
         self._events.count("retransmits", record.time_ns, record.segments)

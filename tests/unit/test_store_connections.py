@@ -332,3 +332,26 @@ def test_any_order_of_events_and_scans_ends_in_the_truth(seed: int) -> None:
         table.scan(scan(time + quiet, *[record._replace(event="live") for record in alive.values()]))
     still_open = {(row.key, row.sport) for row in table.rows() if row.open}
     assert still_open == {(record.key, record.sport) for record in alive.values()}
+
+
+def test_openings_without_an_event_are_counted_once() -> None:
+    counted: list[TcpRecord] = []
+    table = ConnectionTable(on_opening=counted.append)
+    table.scan(scan(10))
+    stays = tcp("live", 11, key=1, duration_s=0.5)
+    table.scan(scan(11, stays, tcp("live", 11, key=2, duration_s=100.0)))
+    assert [record.key for record in counted] == [1]  # the other one is older than the last scan
+    table.closed(tcp("close", 11.5, key=3, duration_s=0.2))
+    table.closed(tcp("close", 11.6, key=1, duration_s=1.1))
+    table.closed(tcp("close", 11.7, key=4, duration_s=0.1, state="SYN_SENT"))  # never connected
+    assert [record.key for record in counted] == [1, 3]
+
+
+def test_openings_with_an_event_are_not_counted_again() -> None:
+    counted: list[TcpRecord] = []
+    table = ConnectionTable(on_opening=counted.append)
+    table.scan(scan(10))
+    table.opened(tcp("connect", 10.5, key=1))
+    table.scan(scan(11, tcp("live", 11, key=1, duration_s=0.5)))
+    table.closed(tcp("close", 11.5, key=1, duration_s=1.0))
+    assert counted == []
