@@ -29,7 +29,7 @@ from ebtop.store.records import Batch, TcpRecord, TcpScan
 
 _MAX_NAMESPACES = 64
 _FIND_NAMESPACES_S = 10.0
-_SCAN_SHARE = 50
+_SCAN_SHARE = 100
 """A scan may take one part in this many of the time; on a node with 50,000 sockets it comes less often."""
 
 _LISTEN = TCP_STATES.index("LISTEN")

@@ -28,10 +28,11 @@ from ebtop.store.source import Health, MapUse, ProbeHealth, Sink, UnloadProof
 _IDLE_PULL_S, _PULL_S, _MIN_PULL_S = 0.1, 0.05, 0.01
 """Between two looks at the ring buffers: when nothing comes, when something does, when much does."""
 _FILLING = 0.05
+DRAIN_S = 0.1
 POLL_S = 1.0
 _LOG_LINES = 500
 _NAMES_WAIT_S = 10.0
-_NOTED_EXECS_PER_DRAIN = 2
+_NOTED_EXECS_PER_DRAIN = 8
 _COMMAND_TIMEOUT_S = 30.0
 _CHILDREN = "(children)"
 
@@ -51,8 +52,13 @@ class LiveSource:
         settings: Settings | None = None,
         filter_spec: FilterSpec | None = None,
         on_log: Callable[[str], None] | None = None,
+        drain_s: float = DRAIN_S,
     ) -> None:
-        """Nothing is loaded yet. `on_log` also gets every line of the log, from any thread."""
+        """Nothing is loaded yet. `on_log` also gets every line of the log, from any thread.
+
+        Records are handed on every `drain_s` seconds while there are any; larger batches cost less for each record.
+        """
+        self._drain_s = drain_s
         self.probe_names = tuple(probes)
         self._spec = filter_spec or FilterSpec()
         self._on_log = on_log
@@ -138,10 +144,11 @@ class LiveSource:
 
     def _pull(self) -> None:
         """Keep the kernel's buffers empty, also while the collector is busy; wake it when there is something to do."""
-        pause = _MIN_PULL_S
+        pause, next_wake = _MIN_PULL_S, 0.0
         while not self._stop.wait(pause):
             fill = self._set.pull()
-            if self._set.waiting:
+            if self._set.waiting and time.monotonic() >= next_wake:
+                next_wake = time.monotonic() + self._drain_s
                 self._wake.set()
             pause = _MIN_PULL_S if fill > _FILLING else _PULL_S if fill else min(_IDLE_PULL_S, pause * 1.5)
 
