@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
     settings = _settings(options)
     filter_spec = _filter(options)
     # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(20_000, 20, 20)
     if options.command == "trace":
         return _trace(options, settings, filter_spec)
     return _live(options, settings, filter_spec)
