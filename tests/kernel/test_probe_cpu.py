@@ -137,9 +137,10 @@ def test_identity_of_what_runs(child_cgroup: ChildCgroup) -> None:
 def test_names_of_a_process_that_is_gone() -> None:
     """Its last samples are read after its end."""
     with Collector(["cpu"]) as collected, cpu.Hot(60) as hot:
-        burn(collected, hot, 10)
+        collected.wait_until(lambda c: total(c.of(StackRecord, [hot.pid])) > 10)
         alive = total(collected.of(StackRecord, [hot.pid]))
         time.sleep(0.25)  # it burns on, and ends before anybody has read that
+        hot.truth(early=True)
     records = collected.of(StackRecord, [hot.pid])
     assert total(records) > alive
     assert sum(samples_in(records, function) for function in cpu.SHARES) >= 0.9 * total(records)
