@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 from collections.abc import Mapping
 
@@ -69,12 +68,3 @@ class Environment:
                 raise FileNotFoundError(2, "tracefs is not readable")
             self._fields[event] = self._tracefs.fields(event)
         return self._fields[event]
-
-
-def release_at_least(major: int, minor: int) -> bool:
-    """Whether the running kernel is this version or newer."""
-    numbers = os.uname().release.split("-")[0].split(".")
-    try:
-        return (int(numbers[0]), int(numbers[1])) >= (major, minor)
-    except (ValueError, IndexError):
-        return False

@@ -21,7 +21,6 @@ _MARK_HIGH_WORD = MARK >> 32
 _LD_IMM64 = 0x18
 _PSEUDO_MAP_FD = 1
 _INSN_BYTES = 8
-ABSENT_ARGS = 0
 
 # C macro -> the relocations one use of it needs
 _MACROS = {
@@ -163,7 +162,7 @@ class Target:
         return fields[field].offset
 
     def _tp_args(self, tracepoint: str, _: str) -> int:
-        return self.btf.raw_tracepoint_args(tracepoint) or ABSENT_ARGS
+        return self.btf.raw_tracepoint_args(tracepoint) or 0
 
     def _constant(self, probe: str, name: str) -> int:
         try:
