@@ -105,6 +105,14 @@ class Rates(NamedTuple):
     samples: float
 
 
+class StackSpan(NamedTuple):
+    """The stacks of one drain of the sampler, a second mostly."""
+
+    time_ns: int
+    stacks: tuple[StackRecord, ...]
+    sampled_s: float
+
+
 class Snapshot(NamedTuple):
     """Everything the live screen shows, at one moment."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from ebtop.store.check import Check
+from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch
+from ebtop.store.selection import Pushed
 
 Sink = Callable[[Batch], None]
 
@@ -63,6 +66,49 @@ class ProbeHealth(NamedTuple):
         return sum(p.run_ns for p in self.programs)
 
 
+class Pressure(NamedTuple):
+    """Share of the last 10 s in which tasks had to wait, in percent. Source: /proc/pressure/*, avg10."""
+
+    cpu: float
+    """some: at least one task waited."""
+    memory: float
+    io: float
+
+
+class NodeLoad(NamedTuple):
+    """How busy the node is. Source: /proc/stat, /proc/loadavg, /proc/meminfo, /proc/pressure."""
+
+    cpu_percent: float | None
+    """Of all CPUs, since the last reading; None at first."""
+    load: tuple[float, float, float]
+    memory_used: int
+    """Bytes: MemTotal - MemAvailable."""
+    memory_total: int
+    pressure: Pressure | None
+    """None: the kernel does not count it (CONFIG_PSI, psi=0)."""
+
+
+class ProcessFacts(NamedTuple):
+    """Who a process is. Source: /proc/PID of a live one. Text is printable."""
+
+    pid: int
+    comm: str
+    args: tuple[str, ...]
+    """Empty for a kernel thread."""
+    exe: str | None
+    user: str | None
+    uid: int | None
+    cgroup: str | None
+    started_ns: int | None
+    """Wall clock, ns since the Unix epoch."""
+    parents: tuple[tuple[int, str], ...]
+    """(pid, comm) from the parent up to the first process."""
+    threads: int | None
+    rss_bytes: int | None
+    cpu_ns: int | None
+    """User + system time so far."""
+
+
 class Health(NamedTuple):
     """The whole tool at one moment."""
 
@@ -77,6 +123,11 @@ class Health(NamedTuple):
     """False: the kernel does not count BPF run time here, run_ns stays 0 and must be shown as unknown."""
     log: tuple[str, ...]
     """Latest lines that libraries and the kernel loader printed."""
+    node: NodeLoad | None = None
+    narrowed: str = ""
+    """What the kernel filters on top of what was asked for on the command line, for people; "" = nothing."""
+    narrowed_probes: tuple[str, ...] = ()
+    """The probes that `narrowed` is about."""
 
 
 class UnloadProof(NamedTuple):
@@ -97,6 +148,7 @@ class Source(Protocol):
 
     live: bool
     probe_names: tuple[str, ...]
+    containers: ContainerLookup
 
     def start(self, sink: Sink) -> None:
         """Begin; returns at once. Probes load in the background and show up in `health()`."""
@@ -109,6 +161,16 @@ class Source(Protocol):
 
     def load(self, probe: str) -> None:
         """Load a probe again. Blocking. Raises EbtopError when it can not be loaded."""
+
+    def narrow(self, pushed: Pushed | None, probes: frozenset[str]) -> None:
+        """Have the kernel drop for these probes what is outside of `pushed`, on top of what the source was started
+        with; None = nothing more than that. Blocking. Raises EbtopError and changes nothing when it can't be done."""
+
+    def process(self, pid: int) -> ProcessFacts | None:
+        """Who a process is; None when it is gone and nothing was kept of it. A few hundred microseconds."""
+
+    def diagnose(self) -> tuple[Check, ...]:
+        """What this node can do, as `ebtop doctor` says it. Blocking, seconds."""
 
     def close(self) -> tuple[UnloadProof, ...]:
         """Unload everything and stop. Blocking, may be called twice."""

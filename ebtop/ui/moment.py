@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ebtop.store.rows import Snapshot
+from ebtop.store.rows import Snapshot, StackSpan
 from ebtop.store.source import Health, ProbeHealth
 
 _AVERAGED_TICKS = 5
@@ -70,6 +71,10 @@ class LossCounter:
         return {name: self._before.get(name, 0) + now for name, now in self._now.items()}
 
 
+def _no_spans(seconds: float) -> Sequence[StackSpan]:
+    return ()
+
+
 class Moment(NamedTuple):
     """What one tick shows."""
 
@@ -80,6 +85,11 @@ class Moment(NamedTuple):
     """Events lost since the program started, by probe."""
     elapsed_s: float
     """Since the program started."""
+    spans: Callable[[float], Sequence[StackSpan]] = _no_spans
+    """The stacks of so many seconds up to this moment, oldest first, with those in `snapshot`. May take a while."""
+    continues: bool = True
+    """It is the next second of what was shown before. Otherwise (another moment, another filter, the view was
+    hidden) what was gathered from earlier moments is not part of it and must be gathered anew."""
 
     @property
     def lost_total(self) -> int:

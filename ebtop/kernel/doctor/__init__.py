@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from ebtop.errors import EbtopError
 from ebtop.kernel.doctor import kernel_checks, privilege_checks, probe_checks, surroundings_checks
-from ebtop.kernel.doctor.check import Check, Status, ready
 from ebtop.kernel.doctor.node import Node
 from ebtop.kernel.doctor.report import as_json, as_table
+from ebtop.store.check import Check, Status, ready
 from ebtop.text import clean
 
 __all__ = ["Check", "Node", "Status", "as_json", "as_table", "main", "ready", "run_checks"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ebtop.kernel.doctor.check import Check, Status
 from ebtop.kernel.doctor.node import Node
+from ebtop.store.check import Check, Status
 
 _BTF_MAGIC = b"\x9f\xeb"
 _SECURITYFS = "mount -t securityfs securityfs /sys/kernel/security"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from ebtop.kernel.doctor.check import Check
 from ebtop.kernel.doctor.node import Node
+from ebtop.store.check import Check
 
 _REQUIRED = ("CAP_BPF", "CAP_PERFMON")
 _USED_FOR = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ebtop.kernel.doctor.check import Check
 from ebtop.kernel.doctor.node import Node
+from ebtop.store.check import Check
 
 
 class Hooks(NamedTuple):

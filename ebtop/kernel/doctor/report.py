@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from ebtop.kernel.doctor.check import Check, ready
+from ebtop.store.check import Check, ready
 
 _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 _STATUS_WIDTH = 4

@@ -7,8 +7,8 @@ import shutil
 from datetime import datetime, timezone
 
 from ebtop.kernel.compile_child import BCC_LOCATIONS
-from ebtop.kernel.doctor.check import Check, Status
 from ebtop.kernel.doctor.node import Node
+from ebtop.store.check import Check, Status
 
 _HOST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, fixed since Linux 3.8
 _MIN_COLUMNS, _MIN_LINES = 80, 24

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ebtop.store.source import ProbeHealth, UnloadProof
+from ebtop.ui.focus import Copied, Focus
 from ebtop.ui.moment import Moment
 from ebtop.ui.notice import Notice, Paragraph
 from ebtop.ui.proof import proof_text
@@ -94,6 +95,28 @@ class Pane(Vertical):
     def floor(self, moment: Moment) -> str:
         """What stands before a count: nothing, or that it is a floor."""
         return "≥" if moment.lost.get(self.probe) else ""
+
+    def search(self, text: str) -> None:
+        """Mark what matches and go to the first match; "" ends the search. Matching ignores case."""
+
+    def search_next(self, step: int) -> None:
+        """To the next match, or with -1 to the one before."""
+
+    def search_result(self) -> str:
+        """What was found, for the line of messages: "3 of 12 rows", "18 % of samples"; "" without a search."""
+        return ""
+
+    def back(self) -> bool:
+        """Undo one thing within the pane, as a search, a zoom or a mode. False = there is nothing to undo."""
+        return False
+
+    def focus_of(self) -> Focus | None:
+        """Where Enter goes from the row or frame under the cursor; None = nowhere."""
+        return None
+
+    def copied(self) -> Copied | None:
+        """What `y` copies."""
+        return None
 
     def _trust(self, moment: Moment, view: Moment, probe: ProbeHealth | None) -> list[Figure]:
         if probe is None or probe.state != "on":

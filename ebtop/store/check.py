@@ -1,4 +1,4 @@
-"""One finding of the doctor."""
+"""One finding of the doctor: what this node can do."""
 
 from __future__ import annotations
 
