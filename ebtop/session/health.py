@@ -11,7 +11,7 @@ from ebtop.kernel import accounting
 from ebtop.kernel.cpus import online_cpus
 from ebtop.kernel.maps import NO_PREALLOC, Map
 from ebtop.session.probe_set import Loaded
-from ebtop.store.source import Health, MapUse, ProbeHealth, ProgramCost
+from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProgramCost
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -64,10 +64,10 @@ def map_use(bpf_map: Map, known: dict[int, MapUse]) -> MapUse:
     return use
 
 
-def whole(probes: Iterable[ProbeHealth], stats_enabled: bool, log: Iterable[str]) -> Health:
+def whole(probes: Iterable[ProbeHealth], stats_enabled: bool, log: Iterable[str], node: NodeLoad | None) -> Health:
     """All of it, with what this process itself takes."""
     with open("/proc/self/statm", encoding="ascii") as file:
         rss = int(file.read().split()[1]) * _PAGE
     return Health(
-        time.time_ns(), tuple(probes), time.process_time_ns(), rss, len(online_cpus()), stats_enabled, tuple(log)
+        time.time_ns(), tuple(probes), time.process_time_ns(), rss, len(online_cpus()), stats_enabled, tuple(log), node
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 from ebtop.errors import EbtopError
 from ebtop.kernel.accounting import RunTimeStats
+from ebtop.kernel.node_load import NodeMeter
+from ebtop.kernel.process_facts import ProcessReader
 from ebtop.probes import DEFAULT
 from ebtop.probes.base import Settings
 from ebtop.probes.cpu import CpuProbe
@@ -22,8 +24,11 @@ from ebtop.probes.sockets import SocketsProbe
 from ebtop.session import health
 from ebtop.session.naming import NamingThread
 from ebtop.session.probe_set import Loaded, ProbeSet
+from ebtop.store.check import Check
+from ebtop.store.containers import ContainerLookup, no_containers
 from ebtop.store.records import Batch, ExecRecord, Record
-from ebtop.store.source import Health, MapUse, ProbeHealth, Sink, UnloadProof
+from ebtop.store.selection import Pushed
+from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
 
 _IDLE_PULL_S, _PULL_S, _MIN_PULL_S = 0.1, 0.05, 0.01
 """Between two looks at the ring buffers: when nothing comes, when something does, when much does."""
@@ -70,6 +75,10 @@ class LiveSource:
         self._stats: RunTimeStats | None = None
         self._known_maps: dict[int, MapUse] = {}
         self._last: dict[str, ProbeHealth] = {}
+        self.containers: ContainerLookup = no_containers
+        self._processes = ProcessReader(self._set.context.hierarchy)
+        self._meter = NodeMeter()
+        self._node: NodeLoad | None = None
         self._health = self._measure()
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -179,6 +188,21 @@ class LiveSource:
         """Look at something else from now on, without reloading. Raises EbtopError and changes nothing if it can't."""
         self._ask(lambda: self._apply_filter(spec))
 
+    def narrow(self, pushed: Pushed | None, probes: frozenset[str]) -> None:
+        """Look at less with some probes."""
+        if pushed is not None:
+            raise EbtopError("the kernel can't filter more than at the start yet")
+
+    def process(self, pid: int) -> ProcessFacts | None:
+        """Who a process is. From any thread; waits where the process's memory is locked, as `ps` does."""
+        return self._processes.read(pid)
+
+    def diagnose(self) -> tuple[Check, ...]:
+        """What `ebtop doctor` finds."""
+        from ebtop.kernel import doctor
+
+        return tuple(doctor.run_checks())
+
     def close(self) -> tuple[UnloadProof, ...]:
         """Stop, unload everything, and say what went."""
         self.stop()
@@ -267,6 +291,7 @@ class LiveSource:
         if self._stats is not None:
             self._stats.close()
             self._stats = None
+        self._meter.close()
 
     def _apply_filter(self, spec: FilterSpec) -> None:
         try:
@@ -313,6 +338,7 @@ class LiveSource:
             scan = batch.tcp_scan
             batch = batch._replace(tcp_scan=scan._replace(connections=tuple(filter(passes, scan.connections))))
         sink(batch)
+        self._node = self._meter.read()
         self._health = self._measure()
 
     @property
@@ -342,7 +368,7 @@ class LiveSource:
         if self._set.filter_maps():
             filters = health.not_loaded("(filter)", "on")
             probes.append(health.with_shared(filters, self._set.shared, FILTER_MAPS, self._known_maps))
-        return health.whole(probes, self._stats is not None and self._stats.enabled, self._log)
+        return health.whole(probes, self._stats is not None and self._stats.enabled, self._log, self._node)
 
     def _loaded_health(self, name: str, loaded: Loaded) -> ProbeHealth:
         measured = health.probe_health(name, loaded, self._known_maps)
