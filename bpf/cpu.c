@@ -18,7 +18,8 @@ struct sample_key {
 	u64 cgroup;
 	u32 pid;
 	u32 uid;
-	char comm[COMM_LEN];
+	char comm[COMM_LEN];	/* of the process: its first thread's */
+	char thread[COMM_LEN];
 };
 
 BPF_ARRAY(epoch, u32, 1);
@@ -84,7 +85,7 @@ inlined int count_sample(struct sample_key *key, u32 half)
 
 int on_sample(void *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	u64 id = bpf_get_current_pid_tgid(), leader = 0;
 	struct sample_key key = {};
 	struct stack *stack;
 	u32 *current_half, half;
@@ -102,7 +103,9 @@ int on_sample(void *ctx)
 	key.pid = id >> 32;
 	key.uid = bpf_get_current_uid_gid();
 	key.cgroup = current_cgroup();
-	bpf_get_current_comm(key.comm, COMM_LEN);
+	bpf_get_current_comm(key.thread, COMM_LEN);
+	READ(task_struct, group_leader, &leader, bpf_get_current_task());
+	bpf_probe_read_kernel(key.comm, COMM_LEN, (void *)(leader + OFFSET(task_struct, comm)));
 	fill_user_stack(ctx, stack);
 	key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);

@@ -132,7 +132,7 @@ class _Printer:
             _discard_output()
 
     def _add_stack(self, record: StackRecord) -> None:
-        key = (record.kind, record.pid, record.comm, record.frames, record.complete)
+        key = (record.kind, record.pid, record.comm, record.frames, record.complete, record.thread)
         known = self._stacks.get(key)
         if known is not None:
             record = record._replace(samples=known.samples + record.samples)

@@ -97,7 +97,8 @@ def _connect(record: ConnectRecord) -> str:
 def _stack(record: StackRecord) -> str:
     return (
         f',"kind":"{record.kind}","count":{record.samples},'
-        f'"frames":{_texts(tuple([frame.name for frame in record.frames]))},"complete":{_flag(record.complete)}'
+        f'"frames":{_texts(tuple([frame.name for frame in record.frames]))},"complete":{_flag(record.complete)},'
+        f'"thread":{_quoted(record.thread or record.comm)}'
     )
 
 

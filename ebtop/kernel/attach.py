@@ -72,11 +72,7 @@ def tracepoint(program_fd: int, event_id: int) -> list[int]:
 
 def sampler(program_fd: int, hook: Sampler) -> list[int]:
     """Attach one event on each online CPU; raises OSError, or EbtopError for a rate the kernel refuses."""
-    limit = max_sample_rate()
-    if not 1 <= hook.hertz <= limit:
-        raise EbtopError(
-            f"can't sample {hook.hertz} times a second", f"this kernel takes 1 to {limit}", f"give a rate up to {limit}"
-        )
+    check_rate(hook.hertz)
     attr = syscall.attr(
         "=IIQQQQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_CPU_CLOCK, hook.hertz, 0, 0,
         _PERF_FLAG_DISABLED | _PERF_FLAG_FREQ, size=_PERF_ATTR_SIZE,
@@ -89,6 +85,15 @@ def sampler(program_fd: int, hook: Sampler) -> list[int]:
             os.close(fd)
         raise
     return events
+
+
+def check_rate(hertz: int) -> None:
+    """Raises EbtopError for a rate that the kernel refuses."""
+    limit = max_sample_rate()
+    if not 1 <= hertz <= limit:
+        raise EbtopError(
+            f"can't sample {hertz} times a second", f"this kernel takes 1 to {limit}", f"give a rate up to {limit}"
+        )
 
 
 def iterator(program_fd: int) -> list[int]:

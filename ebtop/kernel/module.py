@@ -7,7 +7,7 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -63,23 +63,25 @@ class Module:
         *,
         maps: Sequence[MapSpec] | None = None,
         shared: Mapping[str, Map] | None = None,
+        constants: Mapping[str, int] | None = None,
     ) -> None:
         """Load and attach, or leave nothing behind and raise LoadError.
 
         `maps` are the artifact's with other sizes or flags, in the same order; maps in `shared` belong to someone
-        else and are used in place of the artifact's own of that name.
+        else and are used in place of the artifact's own of that name. `constants` are this module's alone, as
+        "probe.name".
         """
         self.name = artifact.name
         self.artifact = artifact
         self.maps: dict[str, Map] = {}
         self._shared = set(shared or ())
         self._programs: dict[str, int] = {}
-        self._links: list[int] = []
+        self._links: dict[str, list[int]] = {}
         self._iterators: dict[str, int] = {}
         self._rings: dict[str, Ring] = {}
         try:
             self._create_maps(maps or artifact.maps, shared or {})
-            self._load_programs(attachments, environment)
+            self._load_programs(attachments, environment, constants or {})
             for attachment in attachments:
                 self._attach(attachment, environment)
         except BaseException:
@@ -112,8 +114,14 @@ class Module:
 
     def detach(self) -> None:
         """Stop the programs from running; what they left in the maps can still be read."""
-        _close_all(self._links)
+        _close_all([fd for links in self._links.values() for fd in links])
         self._links.clear()
+
+    def change_sampler(self, program: str, hook: Sampler) -> None:
+        """Run a program by this sampler instead of its own. Raises EbtopError and changes nothing if it can't."""
+        new = self._attach_to(program, lambda fd: attach.sampler(fd, hook), hook)
+        _close_all(self._links.pop(program, []))
+        self._links[program] = new
 
     def read_iterator(self, program: str) -> bytes:
         """Everything one walk of an iterator program writes."""
@@ -171,9 +179,11 @@ class Module:
                 continue
             self.maps[spec.name] = create_map(self.name, spec)
 
-    def _load_programs(self, attachments: Sequence[Attachment], environment: Environment) -> None:
+    def _load_programs(
+        self, attachments: Sequence[Attachment], environment: Environment, constants: Mapping[str, int]
+    ) -> None:
         fds = {i: self.maps[spec.name].fd for i, spec in enumerate(self.artifact.maps)}
-        values = environment.target.resolve(self.artifact.relocations)
+        values = environment.target.resolve(self.artifact.relocations, constants)
         code_of = {p.name: p.code for p in self.artifact.programs}
         for program, hook in attachments:
             code = bytearray(relocation.replace_maps(code_of[program], fds))
@@ -205,17 +215,22 @@ class Module:
             ) from None  # fmt: skip
 
     def _attach(self, attachment: Attachment, environment: Environment) -> None:
-        fd, hook = self._programs[attachment.program], attachment.hook
+        program, hook = attachment
+        match hook:
+            case RawTracepoint():
+                links = self._attach_to(program, lambda fd: attach.raw_tracepoint(fd, hook), hook)
+            case Tracepoint(event):
+                links = self._attach_to(program, lambda fd: attach.tracepoint(fd, environment.event_id(event)), hook)
+            case Sampler():
+                links = self._attach_to(program, lambda fd: attach.sampler(fd, hook), hook)
+            case Iterator():
+                (self._iterators[program],) = self._attach_to(program, attach.iterator, hook)
+                return
+        self._links.setdefault(program, []).extend(links)
+
+    def _attach_to(self, program: str, attach_program: Callable[[int], list[int]], hook: Hook) -> list[int]:
         try:
-            match hook:
-                case RawTracepoint():
-                    self._links += attach.raw_tracepoint(fd, hook)
-                case Tracepoint(event):
-                    self._links += attach.tracepoint(fd, environment.event_id(event))
-                case Sampler():
-                    self._links += attach.sampler(fd, hook)
-                case Iterator():
-                    (self._iterators[attachment.program],) = attach.iterator(fd)
+            return attach_program(self._programs[program])
         except OSError as error:
             raise LoadError(
                 f"can't attach bpf/{self.name}.c to {attach.describe(hook)}", error.strerror or str(error),

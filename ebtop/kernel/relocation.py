@@ -81,9 +81,10 @@ class Target:
         self._members: dict[tuple[str, str], Member | None] = {}
         self._enums: dict[str, dict[str, int] | None] = {}
 
-    def resolve(self, relocations: Iterable[Relocation]) -> list[int]:
+    def resolve(self, relocations: Iterable[Relocation], constants: Mapping[str, int] | None = None) -> list[int]:
         """The value of each relocation. What the kernel lacks is 0, and its HAS is 0 as well.
 
+        `constants` count for these alone, and before those of this run.
         Raises EbtopError when something is absent and the program never asks whether its struct or enum has what
         it needs: such a program would read at offset 0 and believe it.
         """
@@ -92,7 +93,8 @@ class Target:
         self._structs.update(dict.fromkeys(unseen, 0))
         self._structs.update(self.btf.structs(unseen))
         self._check_present(relocations)
-        return [getattr(self, "_" + r.kind.lower())(r.scope, r.name) for r in relocations]
+        own = {Relocation("CONSTANT", *name.split(".")): value for name, value in (constants or {}).items()}
+        return [own[r] if r in own else getattr(self, "_" + r.kind.lower())(r.scope, r.name) for r in relocations]
 
     def _check_present(self, relocations: list[Relocation]) -> None:
         asked = {r.scope for r in relocations if r.kind in ("HAS", "HAS_ENUM")}

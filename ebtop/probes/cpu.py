@@ -13,6 +13,8 @@ from ebtop.kernel.environment import Environment
 from ebtop.kernel.module import Attachment, Module
 from ebtop.probes.base import Context, Probe, Settings, comm_text
 
+_PROGRAM = "on_sample"
+_NS = 10**9
 _HALVES = 2
 _MIN_ENTRIES, _MAX_ENTRIES = 512, 4096
 _MAX_PAUSE_S = 1.0
@@ -26,7 +28,7 @@ _NOT_THERE: tuple[tuple[int, ...], bool] = ((), False)
 
 
 class RawSample(NamedTuple):
-    """Samples of one stack of one process, by address."""
+    """Samples of one stack, of a process's threads of one name, by address."""
 
     time_ns: int
     pid: int
@@ -39,6 +41,9 @@ class RawSample(NamedTuple):
     kernel: tuple[int, ...]
     user_cut: bool
     """The walk ended before the end of the stack for lack of room."""
+    thread: str
+    """As in StackRecord."""
+    period_ns: int
 
 
 class CpuProbe(Probe):
@@ -56,18 +61,19 @@ class CpuProbe(Probe):
         self._stacks: list[_Stacks] = [{} for _ in range(_HALVES)]
         """Of each half, as last read. A program that was still running at that flip may count one of them later."""
         self._without_stack = 0
-        entries = module.maps["stacks_0"].spec.max_entries
-        self.pause_s = min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(context.settings)))
+        self.hertz = context.settings.hertz
+        self._period_ns = _NS // self.hertz
+        self.pause_s = self._longest_pause_s()
         self._due = time.monotonic() + min(self.pause_s, _FIRST_DRAIN_S)
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
-        return [Attachment("on_sample", Sampler(settings.hertz))]
+        return [Attachment(_PROGRAM, Sampler(settings.hertz))]
 
     @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:
         entries = _MIN_ENTRIES
-        while entries < _MARGIN * _stacks_per_second(settings) * _MAX_PAUSE_S and entries < _MAX_ENTRIES:
+        while entries < _MARGIN * _stacks_per_second(settings.hertz) * _MAX_PAUSE_S and entries < _MAX_ENTRIES:
             entries *= 2
         return {f"{name}_{half}": entries for name in ("samples", "stacks") for half in range(_HALVES)}
 
@@ -85,8 +91,19 @@ class CpuProbe(Probe):
     def lost(self) -> dict[str, int]:
         return {"sample without its stack": self._without_stack} if self._without_stack else {}
 
+    def set_rate(self, hertz: int) -> None:
+        """Sample so many times a second from now on. Raises EbtopError and changes nothing.
+
+        The next `samples` are those of the rate before: call it at once.
+        """
+        self.module.change_sampler(_PROGRAM, Sampler(hertz))
+        self.hertz = hertz
+        self.pause_s = self._longest_pause_s()
+        self._due = time.monotonic() + self.pause_s
+
     def samples(self, time_ns: int) -> list[RawSample]:
         """What was sampled since the last call. Flips the halves, then empties the one just left."""
+        period_ns, self._period_ns = self._period_ns, _NS // self.hertz
         old = self._half
         self._half = 1 - old
         self.module.maps["epoch"].update(struct.pack("=I", 0), struct.pack("=I", self._half))
@@ -97,13 +114,23 @@ class CpuProbe(Probe):
         found = []
         for keys, values in counts:
             for key, (n,) in zip(self._key.iter_unpack(keys), struct.iter_unpack("=Q", values), strict=True):
-                user_hash, kernel_hash, cgroup, pid, uid, comm = key
+                user_hash, kernel_hash, cgroup, pid, uid, comm, thread = key
                 user, cut = stacks.get(user_hash) or earlier.get(user_hash) or _NOT_THERE
                 kernel, _ = stacks.get(kernel_hash) or earlier.get(kernel_hash) or _NOT_THERE
                 if (user_hash and not user) or (kernel_hash and not kernel):
                     self._without_stack += n
-                found.append(RawSample(time_ns, pid, comm_text(comm), uid, path(cgroup), n, user, kernel, cut))
+                found.append(
+                    RawSample(
+                        time_ns, pid, comm_text(comm), uid, path(cgroup), n, user, kernel, cut,
+                        "" if thread == comm else comm_text(thread), period_ns,
+                    )
+                )  # fmt: skip
         return found
+
+    def _longest_pause_s(self) -> float:
+        """In which the maps can't overflow, whatever is sampled."""
+        entries = self.module.maps["stacks_0"].spec.max_entries
+        return min(_MAX_PAUSE_S, entries / (_MARGIN * _stacks_per_second(self.hertz)))
 
     def _read_stacks(self, half: int) -> _Stacks:
         found: _Stacks = {}
@@ -115,6 +142,6 @@ class CpuProbe(Probe):
         return found
 
 
-def _stacks_per_second(settings: Settings) -> float:
+def _stacks_per_second(hertz: int) -> float:
     """At most: a user and a kernel stack in each sample."""
-    return 2.0 * settings.hertz * len(online_cpus())
+    return 2.0 * hertz * len(online_cpus())

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ebtop.errors import EbtopError
+from ebtop.kernel import attach
 from ebtop.kernel.accounting import RunTimeStats
 from ebtop.kernel.node_load import NodeMeter
 from ebtop.kernel.process_facts import ProcessReader
@@ -68,7 +69,9 @@ class LiveSource:
         self._spec = filter_spec or FilterSpec()
         self._on_log = on_log
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._set = ProbeSet(settings or Settings(), self.log)
+        settings = settings or Settings()
+        self.hertz = settings.hertz
+        self._set = ProbeSet(settings, self.log)
         self._filter: KernelFilter | None = None
         self._failed: dict[str, EbtopError] = {}
         self._waiting = set(self.probe_names)
@@ -203,6 +206,10 @@ class LiveSource:
 
         return tuple(doctor.run_checks())
 
+    def set_rate(self, hertz: int) -> None:
+        """Sample so many times a second from now on. Raises EbtopError and changes nothing if it can't."""
+        self._ask(lambda: self._set_rate(hertz))
+
     def close(self) -> tuple[UnloadProof, ...]:
         """Stop, unload everything, and say what went."""
         self.stop()
@@ -305,6 +312,15 @@ class LiveSource:
             if not self._spec.grows and _CHILDREN in self._set.loaded:
                 self._set.unload(_CHILDREN)
 
+    def _set_rate(self, hertz: int) -> None:
+        attach.check_rate(hertz)
+        cpu = self._cpu
+        if cpu is not None:
+            cpu.set_rate(hertz)
+            self._sample(cpu)
+        self._set.set_hertz(hertz)
+        self.hertz = hertz
+
     def _drain(self, sink: Sink, *, final: bool = False) -> None:
         now_ns = time.time_ns()
         records: list[Record] = []
@@ -342,9 +358,13 @@ class LiveSource:
         self._health = self._measure()
 
     @property
+    def _cpu(self) -> CpuProbe | None:
+        loaded = self._set.loaded.get(CpuProbe.name)
+        return loaded.probe if loaded is not None and isinstance(loaded.probe, CpuProbe) else None
+
+    @property
     def _sample_pause_s(self) -> float:
-        cpu = self._set.loaded.get(CpuProbe.name)
-        return cpu.probe.pause_s if cpu is not None and isinstance(cpu.probe, CpuProbe) else POLL_S
+        return self._cpu.pause_s if self._cpu is not None else POLL_S
 
     def _sample(self, probe: CpuProbe) -> None:
         now, time_ns = time.monotonic(), time.time_ns()

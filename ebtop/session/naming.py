@@ -73,13 +73,11 @@ class NamingThread:
     def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
         records: list[Record] = []
         for sample in samples:
-            frames, complete = symbolizer.stack(
-                sample.pid, sample.user, sample.kernel, truncated_user=sample.user_cut
-            )
+            frames, complete = symbolizer.stack(sample.pid, sample.user, sample.kernel, truncated_user=sample.user_cut)
             records.append(
                 StackRecord(
                     sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, "cpu", sample.samples, frames,
-                    complete,
+                    complete, sample.thread, sample.period_ns,
                 )
             )  # fmt: skip
         return records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from ebtop.errors import EbtopError
@@ -83,6 +84,11 @@ class ProbeSet:
         ]
         return UnloadProof(name, programs, maps, time.monotonic() - began, remaining, "; ".join(kept))
 
+    def set_hertz(self, hertz: int) -> None:
+        """The sampling rate of what is loaded from now on."""
+        self._settings = replace(self._settings, hertz=hertz)
+        self.context = replace(self.context, settings=self._settings)
+
     def pull(self) -> float:
         """Empty the kernel's side of all ring buffers; from any thread. Returns how full the fullest was, 0..1."""
         return max((loaded.module.pull() for loaded in tuple(self.loaded.values())), default=0.0)
@@ -120,9 +126,7 @@ class ProbeSet:
         artifact = self._compiler.artifact(kind.artifact, kind.headers(self._settings))
         attachments = kind.attachments(environment, self._settings)
         self._create_shared(artifact)
-        module = Module(
-            artifact, attachments, environment, maps=self._sized_maps(kind, artifact), shared=self.shared
-        )
+        module = Module(artifact, attachments, environment, maps=self._sized_maps(kind, artifact), shared=self.shared)
         try:
             probe = kind(module, self.context, {name: self.loaded[name].probe for name in kind.requires})
         except BaseException:
@@ -140,9 +144,7 @@ class ProbeSet:
 
     def _sized_maps(self, kind: type[Probe], artifact: Artifact) -> list[MapSpec]:
         sizes = kind.sizes(self._settings)
-        wanted = [
-            spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)) for spec in artifact.maps
-        ]
+        wanted = [spec._replace(max_entries=sizes.get(spec.name, spec.max_entries)) for spec in artifact.maps]
         own = [spec for spec in wanted if spec.name not in self.shared]
         fitted = {spec.name: spec for spec in self._fit(kind.name, own)}
         return [fitted.get(spec.name, spec) for spec in wanted]

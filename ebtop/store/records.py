@@ -142,11 +142,15 @@ class Frame(NamedTuple):
 
 
 class StackRecord(NamedTuple):
-    """`samples` samples of one stack of one process. Source: perf_event cpu-clock and bpf_get_stack."""
+    """`samples` samples of one stack, of a process's threads of one name.
+
+    Source: perf_event cpu-clock and bpf_get_stack.
+    """
 
     time_ns: int
     pid: int
     comm: str
+    """Of the process: its first thread's."""
     uid: int | None
     cgroup: str | None
     kind: str
@@ -156,6 +160,11 @@ class StackRecord(NamedTuple):
     """Root first."""
     complete: bool
     """The user stack reaches the program's or thread's entry (or there is none); False = cut."""
+    thread: str = ""
+    """The name of the threads that ran; "" = the same as `comm`."""
+    period_ns: int = 0
+    """The CPU time that each sample stands for: estimated CPU time = samples * period_ns, which stays right where the
+    sampling rate was changed. 0 = not known, or not samples of CPU time."""
 
 
 class EventRecord(NamedTuple):

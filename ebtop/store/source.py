@@ -149,6 +149,8 @@ class Source(Protocol):
     live: bool
     probe_names: tuple[str, ...]
     containers: ContainerLookup
+    hertz: int
+    """How often each CPU is sampled, a second."""
 
     def start(self, sink: Sink) -> None:
         """Begin; returns at once. Probes load in the background and show up in `health()`."""
@@ -165,6 +167,10 @@ class Source(Protocol):
     def narrow(self, pushed: Pushed | None, probes: frozenset[str]) -> None:
         """Have the kernel drop for these probes what is outside of `pushed`, on top of what the source was started
         with; None = nothing more than that. Blocking. Raises EbtopError and changes nothing when it can't be done."""
+
+    def set_rate(self, hertz: int) -> None:
+        """Sample so many times a second from now on, without losing what was sampled. Blocking. Raises EbtopError and
+        changes nothing for a rate that the kernel refuses."""
 
     def process(self, pid: int) -> ProcessFacts | None:
         """Who a process is; None when it is gone and nothing was kept of it. A few hundred microseconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebtop.store.records import Frame, StackRecord
 
-StackOfProcess = tuple[str, int, str, tuple[Frame, ...], bool]
+StackOfThread = tuple[str, int, str, tuple[Frame, ...], bool, str, int]
 
 NOT_KEPT = Frame("[not kept]", "unknown", "")
 """The only frame of the stack that stands for all those a full queue could not hold."""
@@ -20,7 +20,7 @@ class StackQueue:
     def __init__(self, max_stacks: int = 20_000) -> None:
         self._max_stacks = max_stacks
         self._waiting: list[StackRecord] = []
-        self._merged: dict[StackOfProcess, StackRecord] = {}
+        self._merged: dict[StackOfThread, StackRecord] = {}
         self._sampled_s = 0.0
         self.dropped = 0
 
@@ -47,12 +47,18 @@ class StackQueue:
 
     def _merge(self, stacks: list[StackRecord]) -> None:
         for stack in stacks:
-            identity = (stack.kind, stack.pid, stack.comm, stack.frames, stack.complete)
+            identity = _identity(stack)
             if identity not in self._merged and len(self._merged) >= self._max_stacks:
                 self.dropped += 1
-                stack = StackRecord(stack.time_ns, 0, "", None, None, stack.kind, stack.samples, (NOT_KEPT,), False)
-                identity = (stack.kind, 0, "", stack.frames, False)
+                stack = StackRecord(
+                    stack.time_ns, 0, "", None, None, stack.kind, stack.samples, (NOT_KEPT,), False, "", stack.period_ns
+                )
+                identity = _identity(stack)
             earlier = self._merged.get(identity)
             if earlier is not None:
                 stack = stack._replace(samples=stack.samples + earlier.samples)
             self._merged[identity] = stack
+
+
+def _identity(stack: StackRecord) -> StackOfThread:
+    return stack.kind, stack.pid, stack.comm, stack.frames, stack.complete, stack.thread, stack.period_ns

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ebtop.errors import EbtopError
 from ebtop.kernel import attach, syscall
 from ebtop.kernel.cpus import online_cpus
 from ebtop.probes.base import Settings
@@ -77,13 +78,13 @@ def burn(collected: Collector, hot: cpu.Hot, samples: int) -> tuple[cpu.ThreadTi
 def test_hot_functions_have_their_shares(threads: int) -> None:
     with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60, threads) as hot:
         truth = burn(collected, hot, 1500)
-    records = [r for r in collected.of(StackRecord, [hot.pid]) if r.comm.startswith("ebt-hot")]
+    records = [r for r in collected.of(StackRecord, [hot.pid]) if r.comm == cpu.COMM]
     assert total(records) == pytest.approx(FAST_HZ * sum(t.cpu_s for t in truth), rel=0.08)
     check_shares(records, truth)
     assert total(r for r in records if r.complete) > 0.97 * total(records)
     check_whole(records, THREAD if threads else MAIN)
-    hot_comms = {r.comm for r in records if {*names(r)} & {*cpu.SHARES}}
-    assert hot_comms == ({f"ebt-hot-{i}" for i in range(threads)} or {cpu.COMM})
+    hot_threads = {r.thread for r in records if {*names(r)} & {*cpu.SHARES}}
+    assert hot_threads == ({f"{cpu.THREAD_COMM_PREFIX}{i}" for i in range(threads)} or {""})
     assert collected.probe("cpu").lost == {}
 
 
@@ -93,6 +94,16 @@ def test_default_rate_counts_cpu_time() -> None:
     records = collected.of(StackRecord, [hot.pid])
     assert total(records) == pytest.approx(49 * truth[0].cpu_s, rel=0.08)
     assert samples_in(records, "hot_a") > samples_in(records, "hot_b") > samples_in(records, "hot_c") > 0
+
+
+def test_threads_have_their_own_time_under_the_name_of_their_process() -> None:
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60, threads=3) as hot:
+        truth = burn(collected, hot, 1500)
+    records = collected.of(StackRecord, [hot.pid])
+    assert {r.comm for r in records if r.thread} == {cpu.COMM}
+    for number, thread in enumerate(truth):
+        of_thread = total(r for r in records if r.thread == f"{cpu.THREAD_COMM_PREFIX}{number}")
+        assert of_thread / FAST_HZ == pytest.approx(thread.cpu_s, rel=0.15)
 
 
 @pytest.mark.parametrize("threads", [0, 2], ids=["process", "threads"])
@@ -154,6 +165,61 @@ def test_reloaded_sampler_samples() -> None:
             collected.source.load("cpu")
             with cpu.Hot(60) as hot:
                 truth = burn(collected, hot, 400)
+    assert total(collected.of(StackRecord, [hot.pid])) == pytest.approx(FAST_HZ * truth[0].cpu_s, rel=0.1)
+
+
+def estimated_s(records: Iterable[StackRecord]) -> float:
+    return sum(record.samples * record.period_ns for record in records) / 1e9
+
+
+def test_rate_changes_at_run_time() -> None:
+    """Without a reload, and whatever was sampled at which rate, the CPU time comes out right."""
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected:
+        (loaded,) = collected.probe("cpu").programs
+        parts: list[list[StackRecord]] = []
+        cpu_s: list[float] = []
+        for hertz, enough in ((FAST_HZ, 1000), (97, 100), (FAST_HZ, 1000)):
+            collected.source.set_rate(hertz)
+            with cpu.Hot(60) as hot:
+                cpu_s.append(sum(t.cpu_s for t in burn(collected, hot, enough)))
+            parts.append(collected.of(StackRecord, [hot.pid]))
+            assert collected.source.hertz == hertz
+            assert {r.period_ns for r in parts[-1]} == {10**9 // hertz}
+        ids = {program.id for program in collected.probe("cpu").programs}
+    for part, seconds in zip(parts, cpu_s, strict=True):
+        assert estimated_s(part) == pytest.approx(seconds, rel=0.15)
+    assert ids == {loaded.id}
+    assert collected.probe("cpu").lost == {}
+
+
+def test_one_process_over_a_change_of_rate() -> None:
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60) as hot:
+        collected.wait_until(lambda c: total(c.of(StackRecord, [hot.pid])) > 500)
+        collected.source.set_rate(101)
+        collected.wait_until(lambda c: total(r for r in c.of(StackRecord, [hot.pid]) if r.period_ns > 5_000_000) > 100)
+        truth = hot.truth(early=True)
+    records = collected.of(StackRecord, [hot.pid])
+    assert {r.period_ns for r in records} == {10**9 // FAST_HZ, 10**9 // 101}
+    assert estimated_s(records) == pytest.approx(truth[0].cpu_s, rel=0.1)
+
+
+def test_a_rate_that_the_kernel_refuses_changes_nothing() -> None:
+    with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected, cpu.Hot(60) as hot:
+        for impossible in (0, attach.max_sample_rate() + 1):
+            with pytest.raises(EbtopError):
+                collected.source.set_rate(impossible)
+        truth = burn(collected, hot, 500)
+    assert collected.source.hertz == FAST_HZ
+    assert total(collected.of(StackRecord, [hot.pid])) == pytest.approx(FAST_HZ * truth[0].cpu_s, rel=0.1)
+
+
+def test_a_rate_lasts_over_a_reload() -> None:
+    with Collector(["cpu"]) as collected:
+        collected.source.unload("cpu")
+        collected.source.set_rate(FAST_HZ)
+        collected.source.load("cpu")
+        with cpu.Hot(60) as hot:
+            truth = burn(collected, hot, 500)
     assert total(collected.of(StackRecord, [hot.pid])) == pytest.approx(FAST_HZ * truth[0].cpu_s, rel=0.1)
 
 

@@ -56,7 +56,13 @@ LINES = {
     "stack": (
         stack(1, "main", "work", samples=49, complete=False),
         '{"type":"stack","time":"2026-11-22T14:00:01.000000000Z","pid":100,"comm":"prog","uid":1000,"cgroup":null,'
-        '"container":null,"pod":null,"kind":"cpu","count":49,"frames":["main","work"],"complete":false}',
+        '"container":null,"pod":null,"kind":"cpu","count":49,"frames":["main","work"],"complete":false,'
+        '"thread":"prog"}',
+    ),
+    "stack of a named thread": (
+        stack(1, "main", thread="worker"),
+        '{"type":"stack","time":"2026-11-22T14:00:01.000000000Z","pid":100,"comm":"prog","uid":1000,"cgroup":null,'
+        '"container":null,"pod":null,"kind":"cpu","count":1,"frames":["main"],"complete":true,"thread":"worker"}',
     ),
 }
 

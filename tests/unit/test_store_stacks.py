@@ -22,7 +22,9 @@ def test_equal_stacks_of_several_drains_become_one() -> None:
     assert sampled_s == 1.5
 
 
-@pytest.mark.parametrize("other", [{"pid": 1}, {"comm": "x"}, {"kind": "offcpu"}, {"complete": False}])
+@pytest.mark.parametrize(
+    "other", [{"pid": 1}, {"comm": "x"}, {"thread": "x"}, {"kind": "offcpu"}, {"complete": False}, {"period_ns": 1}]
+)
 def test_stacks_that_differ_stay_apart(other: dict[str, object]) -> None:
     queue = StackQueue()
     queue.add([stack(1, "main")], 1.0)
