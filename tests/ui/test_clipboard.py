@@ -121,14 +121,18 @@ async def test_the_desktop_is_believed_only_when_it_gives_the_text_back(
     assert capfd.readouterr() == ("", ""), "what the tool prints must not reach the screen"
 
 
+def alive(pid_file: Path) -> bool:
+    state = Path(f"/proc/{pid_file.read_text().strip()}/stat")
+    return state.exists() and state.read_text().split(") ")[1][0] not in "ZX"
+
+
 async def test_a_desktop_that_hangs_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = fake_tools(tmp_path / "bin", works=True)
     (tmp_path / "bin" / "xclip").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
     monkeypatch.setattr(clipboard, "_TIMEOUT_S", 1.0)
     report, _ = await copied("x", tmp_path, **environ)
     assert report.ways == ("the terminal (OSC 52)",)
-    state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
-    assert not state.exists() or state.read_text().split(") ")[1][0] in "ZX", "its helper must not stay behind"
+    assert not alive(tmp_path / "pid"), "its helper must not stay behind"
 
 
 async def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:

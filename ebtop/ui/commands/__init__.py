@@ -16,12 +16,22 @@ _SCOPES: dict[str, tuple[str, tuple[Command, ...]]] = {
 COMMANDS: tuple[Command, ...] = tuple(command for _, commands in _SCOPES.values() for command in commands)
 _ALWAYS = "quit.at_once"
 
-__all__ = ["COMMANDS", "Command", "bindings", "in_scope", "key_table"]
+__all__ = ["COMMANDS", "Command", "bindings", "in_scope", "key_table", "scope_of", "where"]
 
 
 def in_scope(scope: str) -> tuple[Command, ...]:
     """The commands of one scope, in order."""
     return _SCOPES[scope][1]
+
+
+def scope_of(command: Command) -> str:
+    """The scope a command belongs to."""
+    return next(scope for scope, (_, commands) in _SCOPES.items() if command in commands)
+
+
+def where(scope: str) -> str:
+    """Where the keys of a scope work, for people: "anywhere", "in a table"."""
+    return _SCOPES[scope][0]
 
 
 def bindings(scope: str) -> list[BindingType]:
@@ -35,6 +45,6 @@ def bindings(scope: str) -> list[BindingType]:
 def key_table() -> str:
     """All keys as the Markdown table of the README."""
     rows = ["| key | where | what it does |", "|---|---|---|"]
-    for where, commands in _SCOPES.values():
-        rows += [f"| `{command.shown}` | {where} | {command.help} |" for command in commands]
+    for place, commands in _SCOPES.values():
+        rows += [f"| `{command.shown}` | {place} | {command.help} |" for command in commands]
     return "\n".join(rows)
