@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
 import struct
 from enum import IntEnum
 
@@ -27,7 +28,9 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same number on every archite
 _FSCONFIG_CMD_CREATE = 6
 _CLOEXEC_1 = 1  # FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC
 
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class Cmd(IntEnum):
@@ -79,9 +82,7 @@ def bpf(cmd: Cmd, attr: bytearray) -> int:
 def perf_event_open(attr: bytearray, pid: int, cpu: int) -> int:
     """perf_event_open(2) with PERF_FLAG_FD_CLOEXEC. `attr` is the packed struct perf_event_attr."""
     buffer = (ctypes.c_char * len(attr)).from_buffer(attr)
-    return _call(
-        _numbers()[1], buffer, ctypes.c_int(pid), ctypes.c_int(cpu), ctypes.c_int(-1), ctypes.c_ulong(8)
-    )
+    return _call(_numbers()[1], buffer, ctypes.c_int(pid), ctypes.c_int(cpu), ctypes.c_int(-1), ctypes.c_ulong(8))
 
 
 def pointer(buffer: bytearray | memoryview) -> int:
@@ -92,6 +93,29 @@ def pointer(buffer: bytearray | memoryview) -> int:
 def setns(fd: int, kind: int) -> None:
     """setns(2) for the calling thread only."""
     if _libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def unshare(kind: int) -> None:
+    """unshare(2): from now on the calling thread, and what it forks, has a namespace of its own."""
+    if _libc.unshare(ctypes.c_int(kind)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def end_with_parent() -> None:
+    """SIGKILL for this process as soon as the thread that forked it ends; the flag outlives an exec."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Processes below this one whose parent ends become its children, instead of init's."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
