@@ -120,7 +120,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _filter(options: argparse.Namespace) -> FilterSpec:
-    from ebtop.kernel.cgroups import CgroupHierarchy, container_cgroups, subtree_ids
+    from ebtop.kernel.cgroups import CgroupHierarchy, subtree_ids
     from ebtop.probes.filters import FilterSpec
 
     pids: set[int] = set()
@@ -132,11 +132,23 @@ def _filter(options: argparse.Namespace) -> FilterSpec:
     cgroups = list(options.cgroup)
     for path in cgroups:
         subtree_ids(CgroupHierarchy.detect(), path)
-    for container in options.container:
-        cgroups += container_cgroups(CgroupHierarchy.detect(), container)
+    if options.container:
+        cgroups += _containers(options.container)
     if options.children and not pids:
         raise UsageError("--children needs --pid", "", "name the parents with --pid N,..")
     return FilterSpec(frozenset(pids), options.children, frozenset(comms), tuple(cgroups))
+
+
+def _containers(names: list[str]) -> list[str]:
+    """Cgroups of containers and pods; says what was taken where it is more than was named."""
+    from ebtop.kernel.cgroups import CgroupHierarchy
+    from ebtop.kernel.containers import ContainerNames, container_cgroups
+
+    lookup, hierarchy = ContainerNames(), CgroupHierarchy.detect()
+    found = [container_cgroups(hierarchy, lookup, name) for name in names]
+    for said in (f.said for f in found if f.said):
+        print(f"ebtop: {said}", file=sys.stderr)
+    return [path for f in found for path in f.paths]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,7 +187,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     group.add_argument("--children", action="store_true", help="and what those processes fork")
     group.add_argument("--comm", metavar="NAME", action="append", default=[], help="only tasks of this name")
     group.add_argument("--cgroup", metavar="PATH", action="append", default=[], help="only this cgroup and below")
-    group.add_argument("--container", metavar="ID", action="append", default=[], help="only this container, by its id")
+    group.add_argument("--container", metavar="NAME|ID", action="append", default=[], help="only this container or pod")
 
 
 class _Parser(argparse.ArgumentParser):

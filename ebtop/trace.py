@@ -14,11 +14,12 @@ from typing import NamedTuple, TextIO
 
 from ebtop.errors import EbtopError
 from ebtop.export.columns import Columns
-from ebtop.export.ndjson import to_json
+from ebtop.export.ndjson import JsonLines
 from ebtop.probes import REGISTRY
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.session import LiveSource
+from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch, ConnectRecord, Record, StackRecord, TcpRecord
 from ebtop.store.source import ProbeHealth
 
@@ -39,7 +40,7 @@ def trace(options: TraceOptions) -> int:
     """Print until the time is up, SIGINT, SIGTERM, or nobody reads any more. Returns the exit code."""
     output = _output()
     source = LiveSource(options.probes, options.settings, options.filter_spec, on_log=_say)
-    printer = _Printer(options, output, source.stop)
+    printer = _Printer(options, output, source.stop, source.containers)
     _on_signal(source.stop)
     try:
         source.open()
@@ -62,14 +63,16 @@ def trace(options: TraceOptions) -> int:
 class _Printer:
     """Turns batches into lines. Batches come from two threads."""
 
-    def __init__(self, options: TraceOptions, output: TextIO, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, options: TraceOptions, output: TextIO, stop: Callable[[], None], containers: ContainerLookup
+    ) -> None:
         self._options = options
         self._output = output
         self._stop = stop
         self.failed = False
         """Lines were lost because they could not be written, though somebody wanted them."""
         self._columns = Columns(options.probes)
-        self._format: Callable[[Record], str] = to_json if options.as_json else self._columns.line
+        self._format: Callable[[Record], str] = JsonLines(containers).line if options.as_json else self._columns.line
         self._lock = threading.Lock()
         self._connections: dict[int, TcpRecord] = {}
         self._pending: frozenset[tuple[int, int, str, int]] = frozenset()

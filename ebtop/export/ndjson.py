@@ -14,6 +14,7 @@ from typing import Any
 
 from ebtop.export.record_types import owner_known, type_name
 from ebtop.export.timestamps import rfc3339
+from ebtop.store.containers import Container, ContainerLookup, no_containers
 from ebtop.store.records import (
     ConnectRecord,
     EventRecord,
@@ -25,16 +26,48 @@ from ebtop.store.records import (
     TcpRecord,
 )
 
+_MAX_PLACES = 20_000
+
+
+class JsonLines:
+    """Writes records as lines, with the names that `containers` knows."""
+
+    def __init__(self, containers: ContainerLookup = no_containers) -> None:
+        self._containers = containers
+        self._places: dict[str | None, tuple[Container | None, str]] = {}
+        """What is written of a cgroup, and the container that it says."""
+
+    def line(self, record: Record) -> str:
+        """One line without its line break."""
+        known = owner_known(record)
+        return (
+            f'{{"type":{_quoted(type_name(record))},"time":"{rfc3339(record.time_ns)}",'
+            f'"pid":{record.pid if known else "null"},"comm":{_quoted(record.comm) if known else "null"},'
+            f'"uid":{_number(record.uid)},{self._place(record.cgroup)}{_FIELDS[type(record)](record)}}}'
+        )
+
+    def _place(self, cgroup: str | None) -> str:
+        """Cgroup, container and pod: the same few in a storm of records."""
+        container = self._containers(cgroup)
+        written = self._places.get(cgroup)
+        if written is None or written[0] is not container:
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            written = self._places[cgroup] = container, _place_text(cgroup, container)
+        return written[1]
+
 
 def to_json(record: Record) -> str:
-    """One line without its line break."""
-    known = owner_known(record)
-    return (
-        f'{{"type":{_quoted(type_name(record))},"time":"{rfc3339(record.time_ns)}",'
-        f'"pid":{record.pid if known else "null"},"comm":{_quoted(record.comm) if known else "null"},'
-        f'"uid":{_number(record.uid)},"cgroup":{_text(record.cgroup)},"container":null,"pod":null'
-        f"{_FIELDS[type(record)](record)}}}"
-    )
+    """One line for a record whose container nobody looks up."""
+    return _WITHOUT_NAMES.line(record)
+
+
+def _place_text(cgroup: str | None, container: Container | None) -> str:
+    """A service is no container."""
+    if container is None or container.runtime == "systemd":
+        return f'"cgroup":{_text(cgroup)},"container":null,"pod":null'
+    name = container.name or container.id
+    return f'"cgroup":{_text(cgroup)},"container":{_quoted(name)},"pod":{_text(container.pod)}'
 
 
 def _text(value: str | None) -> str:
@@ -115,3 +148,5 @@ _FIELDS: dict[type[Record], Callable[[Any], str]] = {
     StackRecord: _stack,
     EventRecord: _event,
 }
+
+_WITHOUT_NAMES = JsonLines()

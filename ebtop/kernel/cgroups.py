@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import NamedTuple
 
@@ -14,8 +13,6 @@ _ROOT = "/sys/fs/cgroup"
 _RESCAN_S, _RESCAN_SHARE = 0.1, 200
 """An unknown id is looked for at most so often, and takes at most one part in so many of the time."""
 _MAX_DIRECTORIES = 20_000
-_MIN_CONTAINER_ID = 6
-_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class CgroupHierarchy(NamedTuple):
@@ -56,7 +53,7 @@ class CgroupNames:
         self._next_scan = 0.0
 
     def path(self, cgroup_id: int) -> str | None:
-        """"/" for the root, "/system.slice/ssh.service"...; None for one that is not (or no longer) there."""
+        """ "/" for the root, "/system.slice/ssh.service"...; None for one that is not (or no longer) there."""
         found = self._paths.get(cgroup_id)
         if found is not None:
             return found
@@ -68,7 +65,7 @@ class CgroupNames:
     def _scan(self) -> None:
         """Ids are kept after a cgroup is gone: its processes' last events come later."""
         began = time.monotonic()
-        for directory in _directories(self._mount):
+        for directory in directories(self._mount):
             if inode := _inode(directory):
                 self._paths[inode] = clean(directory.removeprefix(self._mount) or "/")
         now = time.monotonic()
@@ -88,31 +85,22 @@ def subtree_ids(hierarchy: CgroupHierarchy, path: str) -> set[int]:
         raise EbtopError(
             f"there is no cgroup {clean(path)}", f"not below {hierarchy.mount}", "systemd-cgls shows what there is"
         )
-    return {inode for directory in _directories(inside) if (inode := _inode(directory))}
+    return {inode for directory in directories(inside) if (inode := _inode(directory))}
 
 
-def container_cgroups(hierarchy: CgroupHierarchy, container_id: str) -> list[str]:
-    """Cgroups of a container whose id (64 hex digits) starts with `container_id`, at least 6 of them.
-
-    Every runtime puts the id into the name: docker-ID.scope, cri-containerd-ID.scope, crio-ID, libpod-ID, or ID.
-    Raises EbtopError when there is none, or more than one container.
-    """
-    wanted = container_id.lower()
-    if len(wanted) < _MIN_CONTAINER_ID or not set(wanted) <= set("0123456789abcdef"):
-        raise EbtopError(
-            f"{clean(container_id)} is not a container id", "",
-            f"give at least {_MIN_CONTAINER_ID} of its hex digits, as `docker ps` or `crictl ps` prints them",
-        )  # fmt: skip
-    found: dict[str, str] = {}
-    for directory in _directories(hierarchy.mount):
-        match = _CONTAINER_ID.search(os.path.basename(directory))
-        if match is not None and match[0].startswith(wanted):
-            found.setdefault(match[0], directory)
-    if len(found) != 1:
-        raise EbtopError(
-            f"{len(found) or 'no'} containers have an id that starts with {wanted}", "", "give more of its digits"
-        )
-    return list(found.values())
+def directories(top: str) -> list[str]:
+    """`top` and the directories below it, at most _MAX_DIRECTORIES."""
+    found: list[str] = []
+    pending = [top]
+    while pending and len(found) < _MAX_DIRECTORIES:
+        directory = pending.pop()
+        found.append(directory)
+        try:
+            with os.scandir(directory) as entries:
+                pending.extend(e.path for e in entries if e.is_dir(follow_symlinks=False))
+        except OSError:
+            continue
+    return found
 
 
 def _is_below(path: str, top: str) -> bool:
@@ -126,18 +114,3 @@ def _inode(directory: str) -> int:
         return os.stat(directory).st_ino
     except OSError:
         return 0
-
-
-def _directories(top: str) -> list[str]:
-    """`top` and the directories below it, at most _MAX_DIRECTORIES."""
-    found: list[str] = []
-    pending = [top]
-    while pending and len(found) < _MAX_DIRECTORIES:
-        directory = pending.pop()
-        found.append(directory)
-        try:
-            with os.scandir(directory) as entries:
-                pending.extend(e.path for e in entries if e.is_dir(follow_symlinks=False))
-        except OSError:
-            continue
-    return found

@@ -13,6 +13,7 @@ from typing import Any
 from ebtop.errors import EbtopError
 from ebtop.kernel import attach
 from ebtop.kernel.accounting import RunTimeStats
+from ebtop.kernel.containers import ContainerNames
 from ebtop.kernel.node_load import NodeMeter
 from ebtop.kernel.process_facts import ProcessReader
 from ebtop.probes import DEFAULT
@@ -26,7 +27,7 @@ from ebtop.session import health
 from ebtop.session.naming import NamingThread
 from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.check import Check
-from ebtop.store.containers import ContainerLookup, no_containers
+from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.selection import Pushed
 from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
@@ -78,7 +79,7 @@ class LiveSource:
         self._stats: RunTimeStats | None = None
         self._known_maps: dict[int, MapUse] = {}
         self._last: dict[str, ProbeHealth] = {}
-        self.containers: ContainerLookup = no_containers
+        self.containers: ContainerLookup = ContainerNames()
         self._processes = ProcessReader(self._set.context.hierarchy)
         self._meter = NodeMeter()
         self._node: NodeLoad | None = None

@@ -10,7 +10,8 @@ class Container(NamedTuple):
     """A container or a service. Text is printable; what is not known is None."""
 
     runtime: str
-    """docker, containerd, cri-o, podman, lxc, nspawn... or systemd for a service or a user's slice."""
+    """docker, containerd, cri-o, podman, lxc, nspawn; kubernetes or unknown where none of them tells; systemd for a
+    service, a scope or a user's slice."""
     id: str
     """The runtime's whole id, 64 hex digits mostly; the unit's name for systemd."""
     name: str | None

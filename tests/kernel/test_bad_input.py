@@ -83,8 +83,8 @@ def test_wrong_usage(arguments: tuple[str, ...], words: tuple[str, ...]) -> None
         ("--cgroup", "/no/such/cgroup", ("no cgroup /no/such/cgroup",)),
         ("--cgroup", "/../../../etc", ("no cgroup",)),
         ("--cgroup", "/\x1b[31mred", ("\\x1b[31mred",)),
-        ("--container", "abc", ("abc is not a container id",)),
-        ("--container", "0123456789abcdef", ("no containers have an id",)),
+        ("--container", "abc", ("no container or pod is called abc",)),
+        ("--container", "0123456789abcdef", ("no container or pod is called 0123456789abcdef",)),
     ],
 )
 def test_what_is_not_there(option: str, value: str, words: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ebtop.errors import EbtopError
 from ebtop.kernel import cgroups
-from ebtop.kernel.cgroups import CgroupHierarchy, CgroupNames, container_cgroups, subtree_ids
+from ebtop.kernel.cgroups import CgroupHierarchy, CgroupNames, subtree_ids
 
 WEB, DB = "ab" * 32, "abc" + "d" * 61
 UNIFIED = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
@@ -101,7 +101,7 @@ def test_an_unknown_id_does_not_scan_each_time(
 ) -> None:
     names = CgroupNames(hierarchy)
     scans = []
-    monkeypatch.setattr(cgroups, "_directories", lambda top: scans.append(top) or [])
+    monkeypatch.setattr(cgroups, "directories", lambda top: scans.append(top) or [])
     for unknown in range(1, 1000):
         names.path(unknown)
     assert len(scans) == 1
@@ -144,31 +144,3 @@ def test_a_directory_beside_the_hierarchy_with_the_same_beginning_is_outside(hie
     (beside / "cgroup.procs").touch()
     with pytest.raises(EbtopError):
         subtree_ids(hierarchy, f"/../{beside.name}")
-
-
-def test_containers_by_the_beginning_of_their_id(hierarchy: CgroupHierarchy) -> None:
-    assert container_cgroups(hierarchy, WEB) == [f"{hierarchy.mount}/system.slice/docker-{WEB}.scope"]
-    assert container_cgroups(hierarchy, WEB[:6].upper()) == [f"{hierarchy.mount}/system.slice/docker-{WEB}.scope"]
-    assert container_cgroups(hierarchy, DB[:12]) == [f"{hierarchy.mount}/kubepods/pod1/{DB}"]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("abc", "abc is not a container id"),
-        ("web", "web is not a container id"),
-        ("nginx-proxy", "nginx-proxy is not a container id"),
-        ("\x1b[31m", "\\x1b[31m is not a container id"),
-        ("0123456789", "no containers have an id that starts with 0123456789"),
-    ],
-)
-def test_container_ids_that_name_none(hierarchy: CgroupHierarchy, text: str, said: str) -> None:
-    with pytest.raises(EbtopError) as caught:
-        container_cgroups(hierarchy, text)
-    assert caught.value.line().startswith(said)
-
-
-def test_a_beginning_that_two_containers_share(hierarchy: CgroupHierarchy) -> None:
-    Path(hierarchy.mount, "other-" + WEB[:10] + "0" * 54).mkdir()
-    with pytest.raises(EbtopError, match=r"^2 containers have an id that starts with ababab"):
-        container_cgroups(hierarchy, "ababab")
