@@ -25,14 +25,15 @@ class Palette:
     """The styles of one theme.
 
     A style has a name (`text`, `dim`, `good`, ...) and a ground (`base`, `cursor`, `bar`, ...). Frames of
-    the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `cursor` for the chosen
-    one. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see cursor,
+    the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `chosen` for the one under
+    the cursor; while something is searched for `match:kind:N` is a frame that matches and `ghost:kind:N` one
+    that does not. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see cursor,
     focus and warnings by.
     """
 
     def __init__(self, theme: Theme, mono: bool = False) -> None:
         self.theme = theme
-        self.mono = mono
+        self.mono = mono or theme.mono
         self._cache: dict[tuple[str, str], Style] = {}
         self._frame_names: dict[tuple[str, str], str] = {}
 
@@ -55,27 +56,42 @@ class Palette:
 
     def _colored(self, name: str, ground: str) -> Style:
         theme = self.theme
-        background = theme.colors[_GROUNDS[ground]]
+        background = _rich(theme.colors[_GROUNDS[ground]])
         kind, _, number = name.removeprefix("self:").partition(":")
         if number:
-            color = theme.frames[kind][int(number)]
+            color = _rich(theme.frames[kind][int(number)])
             return (
                 Style(color=color, bgcolor=background)
                 if name.startswith("self:")
-                else Style(color=theme.ink, bgcolor=color, bold=kind == "cut")
+                else Style(color=_rich(theme.ink), bgcolor=color, bold=kind == "cut")
             )
         if name == "chosen":
-            return Style(color=theme.colors["surface"], bgcolor=theme.colors["strong"], bold=True)
+            return self._inverse(theme.colors["surface"], theme.colors["strong"])
         if name == "badge":
-            return Style(color=theme.colors["on-accent"], bgcolor=theme.colors["accent"], bold=True)
+            return self._inverse(theme.colors["on-accent"], theme.colors["accent"])
+        bold = name in _BOLD
         if ground == "warn":
-            return Style(color=theme.colors["on-accent"], bgcolor=background, bold=name in _BOLD)
-        return Style(color=theme.colors[name], bgcolor=background, bold=name in _BOLD)
+            return Style(color=_rich(theme.colors["on-accent"]), bgcolor=background, bold=bold)
+        if ink := theme.inks.get(_GROUNDS[ground]):
+            return Style(color=_rich(ink), bgcolor=background, bold=bold)
+        # The terminal's own colour has no weaker kin.
+        weak = name in ("dim", "faint") and theme.colors[name] == "default"
+        return Style(color=_rich(theme.colors[name]), bgcolor=background, bold=bold, dim=weak)
+
+    def _inverse(self, color: str, background: str) -> Style:
+        if "default" in (color, background):
+            return Style(reverse=True, bold=True)
+        return Style(color=_rich(color), bgcolor=_rich(background), bold=True)
 
     def _mono(self, name: str, ground: str) -> Style:
+        matches = name.startswith("match:")
         return Style(
-            bold=name in _BOLD or ground == "head",
+            bold=name in _BOLD or ground == "head" or matches,
             reverse=ground in ("cursor", "warn") or name in ("chosen", "badge"),
-            underline=ground == "title-focus",
+            underline=ground == "title-focus" or matches,
             dim=name == "faint",
         )
+
+
+def _rich(color: str) -> str:
+    return color.replace("-", "_")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from textual.theme import Theme as TextualTheme
 
 from ebtop.errors import EbtopError
+from ebtop.text import clean
+from ebtop.ui.folders import config_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,27 +26,46 @@ SHIPPED = Path(__file__).resolve().parents[2] / "themes"
 _COLORS = "background surface bar title title-focus cursor text strong dim faint"
 _SIGNALS = "accent good warn bad info violet on-accent"
 COLORS = frozenset(f"{_COLORS} {_SIGNALS}".split())
+GROUNDS = frozenset(("background", "surface", "bar", "title", "title-focus", "cursor"))
 FRAME_KINDS = frozenset(("process", "kernel", "native", "interpreted", "jit", "unknown", "cut", "root"))
 _HEX = re.compile(r"#[0-9a-f]{6}\Z", re.IGNORECASE)
+_EIGHT = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+TERMINAL_COLORS = frozenset(("default", *_EIGHT, *(f"bright-{name}" for name in _EIGHT)))
+"""Names of the terminal's own colours."""
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours as #rrggbb: one for each of `COLORS`, and for each of `FRAME_KINDS` those a frame may have."""
+    """Colours for each of `COLORS`, and for each of `FRAME_KINDS` those a frame may have.
+
+    A colour is #rrggbb or one of `TERMINAL_COLORS`.
+    """
 
     name: str
     dark: bool
-    colors: dict[str, str]
+    colors: Mapping[str, str]
     ink: str
     """Text on a frame."""
-    frames: dict[str, tuple[str, ...]]
+    frames: Mapping[str, tuple[str, ...]]
+    about: str = ""
+    """A few words for a list of themes."""
+    inks: Mapping[str, str] = field(default_factory=dict)
+    """By ground: the one colour of all text on it."""
+    mono: bool = False
+    """Without any colour: bold, underline and reverse alone."""
+
+    @property
+    def ansi(self) -> bool:
+        """Whether it takes any of the terminal's own colours."""
+        return bool(TERMINAL_COLORS & {*self.colors.values(), *(c for kind in self.frames.values() for c in kind)})
 
     def textual(self) -> TextualTheme:
         """The same for Textual's style sheets."""
-        c = self.colors
+        c = {name: _textual_color(color) for name, color in self.colors.items()}
         return TextualTheme(
             name=self.name,
             dark=self.dark,
+            ansi=self.ansi,
             primary=c["accent"],
             accent=c["accent"],
             foreground=c["text"],
@@ -59,10 +81,24 @@ class Theme:
 def load(name: str = "") -> Theme:
     """The theme of that name or path; by default $EBTOP_THEME, else the dark one.
 
-    A name is looked up in $EBTOP_THEME_DIR, then among those that come with ebtop.
+    A name is looked up in $EBTOP_THEME_DIR, then in the folder themes of the user's configuration, then among
+    those that come with ebtop.
     """
     name = name or os.environ.get("EBTOP_THEME", "") or DEFAULT
     return read(_find(name))
+
+
+def available() -> tuple[tuple[str, str], ...]:
+    """Every theme that can be found by name, with a few words about it; those that come with ebtop first."""
+    found: dict[str, str] = {}
+    for folder in reversed(_folders()):
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                found[path.stem] = read(path).about
+            except EbtopError as error:
+                found[path.stem] = f"can't be used: {error.why}"
+    first = [name for name in (DEFAULT, "ebtop-light") if name in found]
+    return tuple((name, found[name]) for name in (*first, *(name for name in found if name not in first)))
 
 
 def read(path: Path) -> Theme:
@@ -73,7 +109,7 @@ def read(path: Path) -> Theme:
         raise EbtopError(f"cannot read the theme {path}", error.strerror or "") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, _BadThemeError) as error:
         raise EbtopError(
-            f"the theme {path} is not valid", str(error), f"compare it with {SHIPPED / DEFAULT}.toml"
+            f"the theme {path} is not valid", clean(str(error)), f"compare it with {SHIPPED / DEFAULT}.toml"
         ) from error
 
 
@@ -81,10 +117,15 @@ class _BadThemeError(Exception):
     pass
 
 
+def _folders() -> list[Path]:
+    given = os.environ.get("EBTOP_THEME_DIR")
+    return [*([Path(given)] if given else []), config_folder() / "themes", SHIPPED]
+
+
 def _find(name: str) -> Path:
     if "/" in name or name.endswith(".toml"):
         return Path(name)
-    folders = [Path(p) for p in (os.environ.get("EBTOP_THEME_DIR"),) if p] + [SHIPPED]
+    folders = _folders()
     for folder in folders:
         if (path := folder / f"{name}.toml").is_file():
             return path
@@ -93,27 +134,44 @@ def _find(name: str) -> Path:
 
 
 def _checked(raw: dict[str, Any]) -> Theme:
-    _exact_keys("the file", raw, {"name", "dark", "colors", "frames"})
-    if not isinstance(raw["name"], str) or not isinstance(raw["dark"], bool):
-        raise _BadThemeError("name must be a string and dark true or false")
-    for table in ("colors", "frames"):
-        if not isinstance(raw[table], dict):
+    mono = raw.get("mono", False)
+    tables = set() if mono is True else {"colors", "frames"}
+    _exact_keys("the file", raw, {"name", "dark", *tables}, {"about", "mono", "inks"})
+    if not all(isinstance(raw.get(key, ""), str) for key in ("name", "about")):
+        raise _BadThemeError("name and about must be strings")
+    if not isinstance(raw["dark"], bool) or not isinstance(mono, bool):
+        raise _BadThemeError("dark and mono must be true or false")
+    for table in {*tables, "inks"}:
+        if not isinstance(raw.get(table, {}), dict):
             raise _BadThemeError(f"{table} must be a table")
-    _exact_keys("[colors]", raw["colors"], COLORS)
-    _exact_keys("[frames]", raw["frames"], FRAME_KINDS | {"ink"})
+    colors, frames, inks = raw.get("colors", {}), raw.get("frames", {}), raw.get("inks", {})
+    if mono:
+        colors = dict.fromkeys(COLORS, "default")
+        frames = {"ink": "default", **{kind: ["default"] for kind in FRAME_KINDS}}
+    _exact_keys("[colors]", colors, COLORS)
+    _exact_keys("[frames]", frames, FRAME_KINDS | {"ink"})
+    _exact_keys("[inks]", inks, frozenset(), GROUNDS)
     return Theme(
-        name=raw["name"],
+        name=clean(raw["name"]),
         dark=raw["dark"],
-        colors={key: _color(f"colors.{key}", value) for key, value in raw["colors"].items()},
-        ink=_color("frames.ink", raw["frames"]["ink"]),
-        frames={kind: _color_list(f"frames.{kind}", raw["frames"][kind]) for kind in FRAME_KINDS},
+        colors={key: _color(f"colors.{key}", value) for key, value in colors.items()},
+        ink=_color("frames.ink", frames["ink"]),
+        frames={kind: _color_list(f"frames.{kind}", frames[kind]) for kind in FRAME_KINDS},
+        about=clean(raw.get("about", "")),
+        inks={key: _color(f"inks.{key}", value) for key, value in inks.items()},
+        mono=mono,
     )
 
 
-def _exact_keys(where: str, table: dict[str, Any], wanted: set[str] | frozenset[str]) -> None:
+def _exact_keys(
+    where: str,
+    table: dict[str, Any],
+    wanted: set[str] | frozenset[str],
+    possible: set[str] | frozenset[str] = frozenset(),
+) -> None:
     if missing := wanted - table.keys():
         raise _BadThemeError(f"{where} lacks {', '.join(sorted(missing))}")
-    if unknown := table.keys() - wanted:
+    if unknown := table.keys() - wanted - possible:
         raise _BadThemeError(f"{where} has unknown keys: {', '.join(sorted(unknown))}")
 
 
@@ -124,6 +182,10 @@ def _color_list(key: str, value: Any) -> tuple[str, ...]:
 
 
 def _color(key: str, value: Any) -> str:
-    if not isinstance(value, str) or not _HEX.match(value):
-        raise _BadThemeError(f"{key} must be a colour like #5fafd7, not {value!r}")
-    return value.lower()
+    if isinstance(value, str) and (value in TERMINAL_COLORS or _HEX.match(value)):
+        return value.lower()
+    raise _BadThemeError(f"{key} must be a colour like #5fafd7 or bright-blue, not {value!r}")
+
+
+def _textual_color(color: str) -> str:
+    return f"ansi_{color.replace('-', '_')}" if color in TERMINAL_COLORS else color
