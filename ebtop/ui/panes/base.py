@@ -25,6 +25,12 @@ class Pane(Vertical):
     heading = ""
     words = ""
     """For the help: what is shown and how to read it."""
+    source_words = ""
+    """For the help: where the numbers come from and what they do not contain."""
+    high_words = ""
+    """For the help: what a high value means."""
+    next_words = ""
+    """For the help: what to do about it."""
     nothing_yet = ""
     """Ends the sentence "No ... in 12 s"."""
 
@@ -109,6 +115,9 @@ class Pane(Vertical):
     def back(self) -> bool:
         """Undo one thing within the pane, as a search, a zoom or a mode. False = there is nothing to undo."""
         return False
+
+    def look_at(self, focus: Focus) -> None:
+        """The pane is part of a drill-down to this: start in the mode that suits it."""
 
     def focus_of(self) -> Focus | None:
         """Where Enter goes from the row or frame under the cursor; None = nowhere."""
