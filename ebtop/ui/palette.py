@@ -27,8 +27,8 @@ class Palette:
     A style has a name (`text`, `dim`, `good`, ...) and a ground (`base`, `cursor`, `bar`, ...). Frames of
     the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `chosen` for the one under
     the cursor; while something is searched for `match:kind:N` is a frame that matches and `ghost:kind:N` one
-    that does not. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see cursor,
-    focus and warnings by.
+    that does not. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see
+    cursor, focus, matches and warnings by.
     """
 
     def __init__(self, theme: Theme, mono: bool = False) -> None:
@@ -57,14 +57,13 @@ class Palette:
     def _colored(self, name: str, ground: str) -> Style:
         theme = self.theme
         background = _rich(theme.colors[_GROUNDS[ground]])
-        kind, _, number = name.removeprefix("self:").partition(":")
-        if number:
-            color = _rich(theme.frames[kind][int(number)])
-            return (
-                Style(color=color, bgcolor=background)
-                if name.startswith("self:")
-                else Style(color=_rich(theme.ink), bgcolor=color, bold=kind == "cut")
-            )
+        frame, _, number = name.rpartition(":")
+        if frame:
+            role, _, kind = frame.rpartition(":")
+            color, matches = _rich(theme.frames[kind][int(number)]), role == "match"
+            if role in ("self", "ghost"):
+                return Style(color=color, bgcolor=background)
+            return Style(color=_rich(theme.ink), bgcolor=color, bold=kind == "cut" or matches, underline=matches)
         if name == "chosen":
             return self._inverse(theme.colors["surface"], theme.colors["strong"])
         if name == "badge":
