@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ebtop.export.ndjson import to_json
+from ebtop.export.ndjson import JsonLines, to_json
+from ebtop.store.containers import Container
 from ebtop.store.records import Frame, Record
 from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, stack, tcp
 
@@ -96,3 +97,48 @@ def test_any_text_comes_back_as_it_was_from_one_ascii_line(text: str) -> None:
 def test_time_keeps_every_nanosecond() -> None:
     record = exit_(0)._replace(time_ns=1_000_000_001)
     assert json.loads(to_json(record))["time"] == "1970-01-01T00:00:01.000000001Z"
+
+
+class Lookup:
+    """Containers by cgroup; a test changes what is known."""
+
+    def __init__(self, **known: Container) -> None:
+        self.known = known
+
+    def __call__(self, cgroup: str | None) -> Container | None:
+        return self.known.get(cgroup or "")
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "pod"),
+    [
+        (Container("docker", "ab" * 32, "web", None, None), "web", None),
+        (Container("docker", "ab" * 32, None, None, None), "ab" * 32, None),
+        (Container("containerd", "ab" * 32, "app", "app-1", "shop"), "app", "app-1"),
+        (Container("lxc", "db", "db", None, None), "db", None),
+        (Container("systemd", "ssh.service", "ssh.service", None, None), None, None),
+    ],
+)
+def test_container_and_pod(container: Container, name: str | None, pod: str | None) -> None:
+    line = JsonLines(Lookup(place=container)).line
+    fields = json.loads(line(exec_(0, cgroup="place")))
+    assert (fields["cgroup"], fields["container"], fields["pod"]) == ("place", name, pod)
+    fields = json.loads(line(exec_(0, cgroup=None)))
+    assert (fields["cgroup"], fields["container"], fields["pod"]) == (None, None, None)
+
+
+def test_a_name_that_comes_later_is_in_later_lines() -> None:
+    unnamed = Container("docker", "ab" * 32, None, None, None)
+    lookup = Lookup(place=unnamed)
+    lines = JsonLines(lookup)
+    assert json.loads(lines.line(exec_(0, cgroup="place")))["container"] == "ab" * 32
+    lookup.known["place"] = unnamed._replace(name="web")
+    assert json.loads(lines.line(exec_(0, cgroup="place")))["container"] == "web"
+
+
+def test_what_is_kept_of_cgroups_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebtop.export.ndjson._MAX_PLACES", 10)
+    lines = JsonLines()
+    for number in range(100):
+        assert f'"cgroup":"/{number}"' in lines.line(exec_(0, cgroup=f"/{number}"))
+    assert len(lines._places) <= 10
