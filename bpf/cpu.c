@@ -91,7 +91,10 @@ int on_sample(void *ctx)
 	u32 *current_half, half;
 	int first = 0;
 
-	if (!(u32)id || current_is_filtered()) /* thread 0 is the idle task */
+	if (!(u32)id) /* the idle task */
+		return 0;
+	READ(task_struct, group_leader, &leader, bpf_get_current_task());
+	if (process_is_filtered(leader))
 		return 0;
 	current_half = epoch.lookup(&first);
 	stack = stack_scratch.lookup(&first);
@@ -104,7 +107,6 @@ int on_sample(void *ctx)
 	key.uid = bpf_get_current_uid_gid();
 	key.cgroup = current_cgroup();
 	bpf_get_current_comm(key.thread, COMM_LEN);
-	READ(task_struct, group_leader, &leader, bpf_get_current_task());
 	bpf_probe_read_kernel(key.comm, COMM_LEN, (void *)(leader + OFFSET(task_struct, comm)));
 	fill_user_stack(ctx, stack);
 	key.user = store_stack(stack, half);

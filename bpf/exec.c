@@ -174,7 +174,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	READ(task_struct, signal, &signal, task);
 	READ(task_struct, group_leader, &leader, task);
 	READ(task_struct, start_time, &life.started, leader);
-	if (!ends_process(ctx, signal, &life) || current_is_filtered())
+	if (!ends_process(ctx, signal, &life) || process_is_filtered(leader))
 		return 0;
 	event = exit_events.ringbuf_reserve(sizeof(*event));
 	if (!event) {

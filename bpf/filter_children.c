@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What comes to be below a filtered process or cgroup passes the filter too. Loaded only with --children or --cgroup.
+ * What comes to be below a filtered process or cgroup passes the filter too. Loaded only where there is a filter by
+ * cgroup or with children.
  *
  * raw tracepoint sched_process_fork   a new process of a filtered parent
  * raw tracepoint sched_process_free   a process is forgotten only here, after its exit was reported
@@ -13,16 +14,16 @@
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 parent = ctx->args[0], child = ctx->args[1];
-	u32 parent_pid = 0, child_pid = 0;
+	struct filter_pid parent_key = { .set = FILTER_BASE }, child_key = { .set = FILTER_BASE };
 	u8 yes = 1;
 
 	if (!(active_filters() & FILTER_CHILDREN))
 		return 0;
-	READ(task_struct, tgid, &parent_pid, parent);
-	READ(task_struct, tgid, &child_pid, child);
-	if (parent_pid == child_pid || !filter_pids.lookup(&parent_pid))
+	READ(task_struct, tgid, &parent_key.pid, parent);
+	READ(task_struct, tgid, &child_key.pid, child);
+	if (parent_key.pid == child_key.pid || !filter_pids.lookup(&parent_key))
 		return 0;
-	if (filter_pids.update(&child_pid, &yes) < 0)
+	if (filter_pids.update(&child_key, &yes) < 0)
 		count(LOST_MAP_FULL);
 	return 0;
 }
@@ -30,14 +31,15 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 int on_free(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = ctx->args[0];
-	u32 tid = 0, pid = 0;
+	struct filter_pid key = { .set = FILTER_BASE };
+	u32 tid = 0;
 
 	if (!(active_filters() & FILTER_CHILDREN))
 		return 0;
 	READ(task_struct, pid, &tid, task);
-	READ(task_struct, tgid, &pid, task);
-	if (tid == pid)
-		filter_pids.delete(&pid);
+	READ(task_struct, tgid, &key.pid, task);
+	if (tid == key.pid)
+		filter_pids.delete(&key);
 	return 0;
 }
 
@@ -65,31 +67,42 @@ inlined u64 cgroup_id(u64 cgroup)
 	return id;
 }
 
-int on_mkdir(struct bpf_raw_tracepoint_args *ctx)
+/* In every set that has the one above it. */
+inlined void add_below(u32 set, u64 parent, u64 cgroup)
 {
-	u64 cgroup = ctx->args[0], state = 0, parent = 0, id;
+	struct filter_cgroup key = { .cgroup = parent, .set = set };
 	u8 yes = 1;
 
-	if (!(active_filters() & FILTER_CGROUP) || !in_our_hierarchy(cgroup))
+	if (!filter_cgroups.lookup(&key))
+		return;
+	key.cgroup = cgroup;
+	if (filter_cgroups.update(&key, &yes) < 0)
+		count(LOST_MAP_FULL);
+}
+
+int on_mkdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 cgroup = ctx->args[0], state = 0, parent = 0;
+
+	if (!is_active(active_filters(), FILTER_CGROUP) || !in_our_hierarchy(cgroup))
 		return 0;
 	READ(cgroup_subsys_state, parent, &state, cgroup + OFFSET(cgroup, self));
 	READ(cgroup_subsys_state, cgroup, &parent, state);
-	id = cgroup_id(parent);
-	if (!filter_cgroups.lookup(&id))
-		return 0;
-	id = cgroup_id(cgroup);
-	if (filter_cgroups.update(&id, &yes) < 0)
-		count(LOST_MAP_FULL);
+	parent = cgroup_id(parent);
+	cgroup = cgroup_id(cgroup);
+	add_below(FILTER_BASE, parent, cgroup);
+	add_below(FILTER_NARROWED, parent, cgroup);
 	return 0;
 }
 
 int on_rmdir(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 cgroup = ctx->args[0], id;
+	struct filter_cgroup key = {};
 
-	if (!(active_filters() & FILTER_CGROUP) || !in_our_hierarchy(cgroup))
+	if (!is_active(active_filters(), FILTER_CGROUP) || !in_our_hierarchy(ctx->args[0]))
 		return 0;
-	id = cgroup_id(cgroup);
-	filter_cgroups.delete(&id);
+	key.cgroup = cgroup_id(ctx->args[0]);
+	for (key.set = 0; key.set < FILTER_SETS; key.set++)
+		filter_cgroups.delete(&key);
 	return 0;
 }

@@ -29,7 +29,12 @@ REGISTRY: dict[str, type[Probe]] = {probe.name: probe for probe in _ALL}
 NAMES = tuple(name for name in REGISTRY if not name.startswith("("))
 """What people can choose from."""
 
-__all__ = ["DEFAULT", "NAMES", "REGISTRY", "Probe", "parse_names"]
+__all__ = ["DEFAULT", "NAMES", "REGISTRY", "Probe", "filter_slot", "parse_names"]
+
+
+def filter_slot(name: str) -> int:
+    """Where the filter of a probe stands in filter_kinds of bpf/filter.h; who reports for another shares its own."""
+    return list(REGISTRY).index(REGISTRY[name].reports_for or name)
 
 
 def parse_names(text: str) -> tuple[str, ...]:

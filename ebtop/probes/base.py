@@ -74,6 +74,8 @@ class Probe:
     """One line for people."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Probes that must be loaded before this one."""
+    reports_for: ClassVar[str] = ""
+    """Of a probe not chosen by people: the probe whose events it reports, and with which it is filtered."""
     backed_up: ClassVar[frozenset[str]] = frozenset()
     """Programs whose run another one makes up for when the kernel skips it, as it does not nest a program in itself."""
 

@@ -37,6 +37,7 @@ class SocketsProbe(Probe):
     name = "(sockets)"
     artifact = "sockets"
     summary = "owners of TCP sockets, for tcp and retransmits"
+    reports_for = "tcp"
     backed_up = frozenset({"on_state", "on_state_missed"})
 
     @classmethod

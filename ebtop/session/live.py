@@ -20,10 +20,12 @@ from ebtop.probes import DEFAULT
 from ebtop.probes.base import Settings
 from ebtop.probes.cpu import CpuProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
-from ebtop.probes.filters import FilterSpec, KernelFilter
+from ebtop.probes.filters import FilterSpec
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
 from ebtop.probes.sockets import SocketsProbe
+from ebtop.probes.tcp import TcpProbe
 from ebtop.session import health
+from ebtop.session.filtering import Filtering
 from ebtop.session.naming import NamingThread
 from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.check import Check
@@ -41,7 +43,6 @@ _LOG_LINES = 500
 _NAMES_WAIT_S = 10.0
 _NOTED_EXECS_PER_DRAIN = 8
 _COMMAND_TIMEOUT_S = 30.0
-_CHILDREN = "(children)"
 
 
 class LiveSource:
@@ -67,13 +68,12 @@ class LiveSource:
         """
         self._drain_s = drain_s
         self.probe_names = tuple(probes)
-        self._spec = filter_spec or FilterSpec()
         self._on_log = on_log
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         settings = settings or Settings()
         self.hertz = settings.hertz
         self._set = ProbeSet(settings, self.log)
-        self._filter: KernelFilter | None = None
+        self._filter = Filtering(self._set, filter_spec or FilterSpec(), self.log)
         self._failed: dict[str, EbtopError] = {}
         self._waiting = set(self.probe_names)
         self._stats: RunTimeStats | None = None
@@ -190,12 +190,15 @@ class LiveSource:
 
     def set_filter(self, spec: FilterSpec) -> None:
         """Look at something else from now on, without reloading. Raises EbtopError and changes nothing if it can't."""
-        self._ask(lambda: self._apply_filter(spec))
+        self._ask(lambda: self._filter.apply(spec))
 
     def narrow(self, pushed: Pushed | None, probes: frozenset[str]) -> None:
-        """Look at less with some probes."""
-        if pushed is not None:
-            raise EbtopError("the kernel can't filter more than at the start yet")
+        """Have the kernel drop for these probes what is outside of `pushed`, and for no other probe.
+
+        Without reloading, over reloading, and on top of the filter for all. A name with characters that are not
+        printable can't be pushed: then more passes than asked for. Raises EbtopError and changes nothing if it can't.
+        """
+        self._ask(lambda: self._filter.narrow(pushed, probes))
 
     def process(self, pid: int) -> ProcessFacts | None:
         """Who a process is. From any thread; waits where the process's memory is locked, as `ps` does."""
@@ -266,31 +269,19 @@ class LiveSource:
             self._set.load(name)
             if name == CpuProbe.name:
                 self._sampled_at = time.monotonic()
-            if self._filter is None:
-                self._start_filter()
+            self._filter.probe_loaded()
         except EbtopError as error:
             self._failed[name] = error
             raise
         finally:
             self._waiting.discard(name)
 
-    def _start_filter(self) -> None:
-        """Filter from the first probe on. A filter that can't be applied must not show everything instead."""
-        self._filter = KernelFilter(self._set.filter_maps(), self._set.context.hierarchy)
-        try:
-            self._apply_filter(self._spec)
-        except EbtopError:
-            self._set.close()
-            self._filter = None
-            raise
-
     def _unload(self, name: str) -> UnloadProof:
         if name in self._set.loaded:
             self._last[name] = health.probe_health(name, self._set.loaded[name], self._known_maps)
         proof = self._set.unload(name)
         self._known_maps.clear()
-        if not self._set.filter_maps():
-            self._filter = None
+        self._filter.probe_unloaded()
         return proof
 
     def _unload_all(self) -> None:
@@ -300,18 +291,6 @@ class LiveSource:
             self._stats.close()
             self._stats = None
         self._meter.close()
-
-    def _apply_filter(self, spec: FilterSpec) -> None:
-        try:
-            if self._filter is not None:
-                # Loaded first: what is forked while the filter is written must not slip through.
-                if spec.grows:
-                    self._set.load(_CHILDREN)
-                self._filter.apply(spec)
-            self._spec = spec
-        finally:
-            if not self._spec.grows and _CHILDREN in self._set.loaded:
-                self._set.unload(_CHILDREN)
 
     def _set_rate(self, hertz: int) -> None:
         attach.check_rate(hertz)
@@ -345,13 +324,12 @@ class LiveSource:
     def _poll(self, sink: Sink) -> None:
         self._set.context.clock.adjust()
         self._set.forget_kernel()
-        if self._filter is not None:
-            self._filter.refresh()
+        self._filter.refresh()
         batch = Batch(time.time_ns(), [])
         for loaded in self._set.loaded.values():
             batch = loaded.probe.poll(batch)
-        if batch.tcp_scan is not None and self._filter is not None and self._spec:
-            passes = self._filter.predicate()
+        passes = self._filter.predicate(TcpProbe.name)
+        if batch.tcp_scan is not None and passes is not None:
             scan = batch.tcp_scan
             batch = batch._replace(tcp_scan=scan._replace(connections=tuple(filter(passes, scan.connections))))
         sink(batch)
@@ -389,7 +367,9 @@ class LiveSource:
         if self._set.filter_maps():
             filters = health.not_loaded("(filter)", "on")
             probes.append(health.with_shared(filters, self._set.shared, FILTER_MAPS, self._known_maps))
-        return health.whole(probes, self._stats is not None and self._stats.enabled, self._log, self._node)
+        measured = health.whole(probes, self._stats is not None and self._stats.enabled, self._log, self._node)
+        narrowed, narrowed_probes = self._filter.narrowed
+        return measured._replace(narrowed=narrowed, narrowed_probes=narrowed_probes)
 
     def _loaded_health(self, name: str, loaded: Loaded) -> ProbeHealth:
         measured = health.probe_health(name, loaded, self._known_maps)

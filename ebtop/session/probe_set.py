@@ -15,7 +15,7 @@ from ebtop.kernel.compiler import Compiler
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.maps import Map
 from ebtop.kernel.module import LoadError, Module, create_map
-from ebtop.probes import REGISTRY
+from ebtop.probes import REGISTRY, filter_slot
 from ebtop.probes.base import Clock, Context, Probe, Settings
 from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
@@ -126,7 +126,14 @@ class ProbeSet:
         artifact = self._compiler.artifact(kind.artifact, kind.headers(self._settings))
         attachments = kind.attachments(environment, self._settings)
         self._create_shared(artifact)
-        module = Module(artifact, attachments, environment, maps=self._sized_maps(kind, artifact), shared=self.shared)
+        module = Module(
+            artifact,
+            attachments,
+            environment,
+            maps=self._sized_maps(kind, artifact),
+            shared=self.shared,
+            constants={"filter.slot": filter_slot(kind.name)},
+        )
         try:
             probe = kind(module, self.context, {name: self.loaded[name].probe for name in kind.requires})
         except BaseException:
