@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ebtop.store.records import StackRecord
+from collections.abc import Iterable
+
+from ebtop.store.records import Frame, StackRecord
 
 CUT = "[cut]"
 
@@ -13,8 +15,13 @@ def folded(record: StackRecord) -> str:
     A stack whose outer frames are missing has [cut] in their place. A semicolon in a name becomes a colon,
     because the format has no escape for it.
     """
-    names = [record.comm or "-"]
+    first = [Frame(record.comm or "-", "process", "")]
     if not record.complete:
-        names.append(CUT)
-    names += [f"{frame.name}_[k]" if frame.kind == "kernel" else frame.name for frame in record.frames]
+        first.append(Frame(CUT, "cut", ""))
+    return joined((*first, *record.frames))
+
+
+def joined(frames: Iterable[Frame]) -> str:
+    """The same of frames as they are, the outermost first."""
+    names = [f"{frame.name}_[k]" if frame.kind == "kernel" else frame.name for frame in frames]
     return ";".join([name.replace(";", ":") for name in names])

@@ -1,72 +1,86 @@
-"""A call tree with sample counts that is cheap to feed, and a sliding window over one.
+"""A call tree with weights that is cheap to feed and cheap to ask.
 
-Nodes are small integers; node 0 is the root. Feeding a stack moves only the count of the node it ends in;
-the inclusive totals are summed bottom-up when they are asked for, so a tree nobody looks at costs next
-to nothing, and taking an old second out of the window is adding a negative count.
+Nodes are small integers; node 0 is the root. Feeding a stack moves only the weight of the node it ends in;
+what changed is carried up to the inclusive totals when they are asked for, so a tree nobody looks at costs
+next to nothing, and taking an old second out of a window is adding a negative weight.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
 from collections.abc import Iterable, Sequence
 
-from ebtop.store.records import Frame, StackRecord
+from ebtop.store.records import Frame
 
 _FRAME_BITS = 28
+_TYPICAL_DEPTH = 16
 ROOT = Frame("all", "root", "")
-CUT = Frame("[cut]", "cut", "")
-"""Stands where the outer frames of an incomplete stack would be."""
 
 
 class FlameTree:
-    """Merged stacks, root first. `own[n]` counts samples that ended in node n; siblings are in name order."""
+    """Merged stacks. `own[n]` is the weight of what ended in node n; siblings are in name order."""
 
-    __slots__ = ("_children", "_dirty", "_frame_ids", "_frame_of", "_frames", "_index", "_total", "own", "parent")
+    __slots__ = (
+        "_changed",
+        "_children",
+        "_frame_numbers",
+        "_index",
+        "_total",
+        "frame_of",
+        "frames",
+        "own",
+        "parent",
+    )
 
     def __init__(self) -> None:
         self.own: list[int] = [0]
         self.parent: list[int] = [-1]
-        self._frames: list[Frame] = [ROOT]
-        self._frame_ids: dict[Frame, int] = {ROOT: 0}
-        self._frame_of: list[int] = [0]
-        self._children: list[list[int]] = [[]]
+        self.frames: list[Frame] = [ROOT]
+        """Every distinct frame."""
+        self.frame_of: list[int] = [0]
+        """Node -> its place in `frames`."""
+        self._frame_numbers: dict[Frame, int] = {ROOT: 0}
+        self._children: list[list[int] | tuple[()]] = [()]
         self._index: dict[int, int] = {}
         self._total: list[int] = [0]
-        self._dirty = False
+        self._changed: dict[int, int] = {}
+        """Weights not yet carried up, by the node they ended in."""
 
     def __len__(self) -> int:
         return len(self.own)
 
-    def add(self, frames: Iterable[Frame], samples: int) -> int:
-        """Count `samples` on one stack, root first; returns the node it ends in."""
-        node = 0
+    def add(self, frames: Iterable[Frame], weight: int) -> int:
+        """Count one stack, the outermost node first; returns the node it ends in."""
+        node, numbers, index = 0, self._frame_numbers, self._index
         for frame in frames:
-            node = self._child(node, frame)
-        self.shift(node, samples)
+            number = numbers.get(frame)
+            if number is None:
+                number = numbers[frame] = len(self.frames)
+                self.frames.append(frame)
+            child = index.get(node << _FRAME_BITS | number)
+            node = self._new_child(node, number) if child is None else child
+        if weight:
+            self.shift(node, weight)
         return node
 
-    def shift(self, node: int, samples: int) -> None:
-        """Change a node's own count; a negative number takes samples out again."""
-        self.own[node] += samples
-        self._dirty = True
+    def shift(self, node: int, weight: int) -> None:
+        """Change a node's own weight; a negative number takes some out again."""
+        self.own[node] += weight
+        self._changed[node] = self._changed.get(node, 0) + weight
 
     @property
     def total(self) -> Sequence[int]:
-        """Samples in a node or below it, by node."""
-        if self._dirty:
-            total = self.own[:]
-            # A child always has a higher number than its parent, so one backward pass sums every subtree.
-            for node in range(len(total) - 1, 0, -1):
-                if total[node]:
-                    total[self.parent[node]] += total[node]
-            self._total, self._dirty = total, False
-        elif len(self._total) < len(self.own):
-            self._total.extend([0] * (len(self.own) - len(self._total)))
+        """The weight in a node and below it, by node."""
+        if self._changed:
+            if len(self._changed) * _TYPICAL_DEPTH < len(self.own):
+                self._carry_up()
+            else:
+                self._sum_up()
+            self._changed.clear()
         return self._total
 
     def frame(self, node: int) -> Frame:
-        return self._frames[self._frame_of[node]]
+        return self.frames[self.frame_of[node]]
 
     def children(self, node: int) -> Sequence[int]:
         return self._children[node]
@@ -79,99 +93,61 @@ class FlameTree:
             node = self.parent[node]
         return nodes[::-1]
 
-    def compacted(self, keep: Iterable[int] = ()) -> tuple[FlameTree, dict[int, int]]:
-        """A copy without the nodes that have no samples, but with `keep` and what leads there.
+    def frames_to(self, node: int) -> list[Frame]:
+        """The frames of `path(node)`."""
+        return [self.frame(n) for n in self.path(node)]
 
-        Returns the copy and old number -> new number of every node that is left.
-        """
+    def heaviest(self, frame: Frame) -> int:
+        """Of the nodes with that frame the heaviest, the outermost of equals; 0 when there is none."""
+        number, total = self._frame_numbers.get(frame), self.total
+        return max((n for n, f in enumerate(self.frame_of) if f == number), key=total.__getitem__, default=0)
+
+    def compacted(self) -> tuple[FlameTree, dict[int, int]]:
+        """A copy without the nodes that have no weight; and old number -> new number of all others."""
         total = self.total
-        wanted = {ancestor for node in keep for ancestor in self.path(node)}
         copy, renumbered = FlameTree(), {0: 0}
-        copy.own[0] = self.own[0]
-        copy._dirty = True
         for node in range(1, len(self)):
-            if total[node] or node in wanted:
-                parent = renumbered[self.parent[node]]
-                renumbered[node] = copy._child(parent, self.frame(node))
-                copy.own[renumbered[node]] = self.own[node]
+            if total[node]:
+                renumbered[node] = copy._child(renumbered[self.parent[node]], self.frame(node))
+        for old, new in renumbered.items():
+            if self.own[old]:
+                copy.shift(new, self.own[old])
         return copy, renumbered
+
+    def _carry_up(self) -> None:
+        total, parent = self._total, self.parent
+        for node, weight in self._changed.items():
+            while weight and node >= 0:
+                total[node] += weight
+                node = parent[node]
+
+    def _sum_up(self) -> None:
+        total, parent = self.own[:], self.parent
+        # A child always has a higher number than its parent, so one backward pass sums every subtree.
+        for node in range(len(total) - 1, 0, -1):
+            if total[node]:
+                total[parent[node]] += total[node]
+        self._total = total
 
     def _child(self, parent: int, frame: Frame) -> int:
         """The child of `parent` with that frame, made if there is none."""
-        frame_id = self._frame_ids.get(frame)
-        if frame_id is None:
-            frame_id = self._frame_ids[frame] = len(self._frames)
-            self._frames.append(frame)
-        child = self._index.get(parent << _FRAME_BITS | frame_id)
-        return self._new_child(parent, frame_id) if child is None else child
+        number = self._frame_numbers.get(frame)
+        if number is None:
+            number = self._frame_numbers[frame] = len(self.frames)
+            self.frames.append(frame)
+        child = self._index.get(parent << _FRAME_BITS | number)
+        return self._new_child(parent, number) if child is None else child
 
-    def _new_child(self, parent: int, frame_id: int) -> int:
-        child = self._index[parent << _FRAME_BITS | frame_id] = len(self.own)
+    def _new_child(self, parent: int, number: int) -> int:
+        child = self._index[parent << _FRAME_BITS | number] = len(self.own)
         self.own.append(0)
         self.parent.append(parent)
-        self._frame_of.append(frame_id)
-        self._children.append([])
-        insort(self._children[parent], child, key=self._sort_key)
+        self.frame_of.append(number)
+        self._total.append(0)
+        self._children.append(())
+        siblings = self._children[parent]
+        if siblings:
+            insort(siblings, child, key=self.frame)
+        else:
+            self._children[parent] = [child]
         return child
-
-    def _sort_key(self, node: int) -> tuple[str, int]:
-        return self.frame(node).name, self._frame_of[node]
-
-
-class FlameWindow:
-    """The samples of the last `seconds`, as a tree grouped by process name."""
-
-    COMPACT_ABOVE = 8192
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.tree = FlameTree()
-        self._spans: deque[tuple[int, list[tuple[int, int]], int, float]] = deque()
-        self._compact_at = self.COMPACT_ABOVE
-        self.samples = 0
-        self.whole_samples = 0
-        """Samples whose stack was complete."""
-        self.sampled_s = 0.0
-        """Seconds of sampling in the window."""
-
-    def add(self, time_ns: int, stacks: Iterable[StackRecord], sampled_s: float) -> None:
-        """Count stacks drained at `time_ns` and let go of what is older than the window."""
-        leaves, whole = [], 0
-        for stack in stacks:
-            leaves.append((self.tree.add(frames_of(stack), stack.samples), stack.samples))
-            whole += stack.samples if stack.complete else 0
-        if leaves or sampled_s:
-            self._spans.append((time_ns, leaves, whole, sampled_s))
-            self._count(leaves, whole, sampled_s)
-        oldest = time_ns - int(self.seconds * 1e9)
-        while self._spans and self._spans[0][0] <= oldest:
-            _, leaves, whole, sampled_s = self._spans.popleft()
-            leaves = [(node, -samples) for node, samples in leaves]
-            for node, samples in leaves:
-                self.tree.shift(node, samples)
-            self._count(leaves, -whole, -sampled_s)
-
-    def compact(self, keep: Iterable[int] = ()) -> dict[int, int]:
-        """Forget stacks that left the window once they outnumber the rest; returns renumbered nodes, mostly none."""
-        if len(self.tree) < self._compact_at:
-            return {}
-        self.tree, renumbered = self.tree.compacted([*keep, *(node for span in self._spans for node, _ in span[1])])
-        self._spans = deque(
-            (time_ns, [(renumbered[node], samples) for node, samples in leaves], whole, sampled_s)
-            for time_ns, leaves, whole, sampled_s in self._spans
-        )
-        self._compact_at = max(self.COMPACT_ABOVE, 2 * len(self.tree))
-        return renumbered
-
-    def _count(self, leaves: list[tuple[int, int]], whole: int, sampled_s: float) -> None:
-        self.samples += sum(samples for _, samples in leaves)
-        self.whole_samples += whole
-        self.sampled_s += sampled_s
-
-
-def frames_of(stack: StackRecord) -> Iterable[Frame]:
-    """The frames drawn for a stack: its process, a marker when the stack is cut, then what was seen."""
-    yield Frame(stack.comm or f"[pid {stack.pid}]", "process", "")
-    if not stack.complete:
-        yield CUT
-    yield from stack.frames

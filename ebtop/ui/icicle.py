@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
-from ebtop.store.flame_tree import FlameWindow
+from ebtop.store.flame_paths import title_of
+from ebtop.store.flame_search import FrameSearch, Wanted
+from ebtop.store.flame_tree import FlameTree
+from ebtop.store.flame_window import FlameWindow
+from ebtop.store.records import Frame
 from ebtop.ui.commands import bindings
-from ebtop.ui.icicle_layout import FRAME, REST, Span, layout
+from ebtop.ui.icicle_layout import FRAME, MIN_CELLS, REST, Span, layout
 from ebtop.ui.strips import Line, Run, StripWidget, fit
+from ebtop.units import share
 
 _PAGE = 8
+_READABLE_CELLS = 12
+"""How wide a match gets that was too narrow to see."""
 
 
 class Icicle(StripWidget, can_focus=True):
@@ -27,6 +35,7 @@ class Icicle(StripWidget, can_focus=True):
         self.cursor = 0
         self.zooms: list[int] = [0]
         self.top = 0
+        self.search: FrameSearch | None = None
         self._spans: list[list[Span]] = []
         self._edges: dict[int, int] = {}
 
@@ -35,21 +44,32 @@ class Icicle(StripWidget, can_focus=True):
         """The node on the top row."""
         return self.zooms[-1]
 
-    def renumber(self, nodes: dict[int, int]) -> None:
-        """Nodes got other numbers (`FlameWindow.compact`)."""
-        if nodes:
-            self.cursor = nodes.get(self.cursor, 0)
-            self.zooms = [nodes[n] for n in self.zooms if n in nodes]
-            self._edges.clear()
+    def show(self, window: FlameWindow) -> None:
+        """Draw another window from now on; cursor, zooms and search go along as far as it has the same frames."""
+        old, self.window = self.window, window
+        if window.shape == old.shape:
+            self.cursor = window.tree.add(old.tree.frames_to(self.cursor), 0)
+            self.zooms = [window.tree.add(old.tree.frames_to(node), 0) for node in self.zooms]
+        else:
+            self.cursor, self.zooms = self._same_frame(old.tree.frame(self.cursor)), [0]
+        self._edges.clear()
+        if self.search:
+            self.search = FrameSearch(window.tree, self.search.wanted)
 
     def lines(self, width: int, height: int) -> list[Line]:
         self._keep_cursor_on_samples()
-        crumbs = [self._breadcrumb()] if self.zoomed else []
+        if self.search:
+            self.search.update()
+        tree = self.window.tree
+        crumbs = [self._breadcrumb(width)] if self.zoomed else []
         room = height - len(crumbs)
-        at = self._depth_of_cursor()
+        below = self._rows_below_zoomed(self.cursor)
+        depth = max(self.top, below - room + 1) + room
+        self._spans = layout(tree, self.zoomed, width, depth, self._edges, own=not self.window.shape.callers)
+        marked = self._drawn_for(self.cursor)
+        at = min(below, self._rows_below_zoomed(marked) + 1)
         self.top = max(0, at - room + 1, min(self.top, at))
-        self._spans = layout(self.window.tree, self.zoomed, width, self.top + room, self._edges)
-        return crumbs + [self._line(row, width) for row in self._spans[self.top :]]
+        return crumbs + [self._line(row, marked) for row in self._spans[self.top : self.top + room]]
 
     def span_at(self, x: int, y: int) -> Span | None:
         """The span under a cell of the widget."""
@@ -63,6 +83,28 @@ class Icicle(StripWidget, can_focus=True):
         self.redraw()
         self.post_message(self.CursorMoved())
 
+    def find(self, wanted: Wanted | None) -> None:
+        """Mark what matches and go to the heaviest match that can be seen; None ends the search."""
+        self.search = FrameSearch(self.window.tree, wanted) if wanted else None
+        seen = [n for n in self.search.heaviest_first() if n in self._edges] if self.search else []
+        self.move_to(seen[0] if seen and not self._on_match() else self.cursor)
+
+    def find_next(self, step: int) -> None:
+        """To the match after (or with -1 before) the one under the cursor, heaviest first; zooms where it is narrow."""
+        found = self.search.heaviest_first() if self.search else []
+        if not found:
+            return
+        if self.cursor in found:
+            node = found[(found.index(self.cursor) + step) % len(found)]
+        else:
+            node = found[0 if step > 0 else -1]
+        self._bring_into_view(node)
+        self.move_to(node)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # Enter on the top row is not the icicle's: it goes on to whoever knows more about the frame.
+        return self.cursor != self.zoomed if action == "zoom_in" else True
+
     def action_down(self) -> None:
         self.move_to(self._heaviest_child(self.cursor))
 
@@ -71,11 +113,18 @@ class Icicle(StripWidget, can_focus=True):
             self.move_to(max(0, self.window.tree.parent[self.cursor]))
 
     def action_side(self, step: int) -> None:
+        """To the next frame of the same row, past what is too narrow to be one."""
+        marked = self._drawn_for(self.cursor)
+        role = FRAME if marked == self.cursor else REST
         for row in self._spans:
-            nodes = [s.node for s in row if s.role == FRAME]
-            if self.cursor in nodes:
-                self.move_to(nodes[max(0, min(nodes.index(self.cursor) + step, len(nodes) - 1))])
-                return
+            at = next((n for n, span in enumerate(row) if span.node == marked and span.role == role), None)
+            if at is None:
+                continue
+            beyond = row[at + 1 :] if step > 0 else row[:at][::-1]
+            node = next((span.node for span in beyond if span.role == FRAME), None)
+            if node is not None:
+                self.move_to(node)
+            return
 
     def action_page(self, pages: int) -> None:
         for _ in range(_PAGE):
@@ -93,29 +142,66 @@ class Icicle(StripWidget, can_focus=True):
 
     def action_zoom_in(self) -> None:
         if self.cursor != self.zoomed:
-            self.zooms.append(self.cursor)
-            self._edges.clear()
+            self._zoom_to(self.cursor)
             self.move_to(self.cursor)
 
-    def action_zoom_out(self) -> None:
-        if len(self.zooms) > 1:
-            self.zooms.pop()
-            self._edges.clear()
-            self.move_to(self.cursor)
+    def zoom_out(self) -> bool:
+        """One zoom back; False = there is none."""
+        if len(self.zooms) == 1:
+            return False
+        self.zooms.pop()
+        self._edges.clear()
+        self.move_to(self.cursor)
+        return True
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0 and self.zoomed:
-            self.action_zoom_out()
+            self.zoom_out()
         elif span := self.span_at(event.x, event.y):
             self.move_to(span.node)
             if event.chain == 2:
                 self.action_zoom_in()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_down()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_up()
 
     def on_focus(self) -> None:
         self.redraw()
 
     def on_blur(self) -> None:
         self.redraw()
+
+    def _zoom_to(self, node: int) -> None:
+        self.zooms.append(node)
+        self._edges.clear()
+
+    def _bring_into_view(self, node: int) -> None:
+        """Zoom as far as it takes to see a node: out where it is elsewhere, in where it is too narrow."""
+        tree, width = self.window.tree, max(1, self.size.width)
+        path = [0, *tree.path(node)]
+        while self.zoomed not in path:
+            self.zooms.pop()
+        if tree.total[node] * width >= MIN_CELLS * tree.total[self.zoomed]:
+            return
+        wide = (n for n in path if tree.total[node] * width >= _READABLE_CELLS * tree.total[n])
+        self._zoom_to(next(wide, node))
+
+    def _on_match(self) -> bool:
+        return self.search is not None and self.cursor in self._edges and self.search.matches_node(self.cursor)
+
+    def _same_frame(self, frame: Frame) -> int:
+        """Where a frame is in this window: where callers are shown among what ran, else where it is widest."""
+        tree = self.window.tree
+        if self.window.shape.callers:
+            for node in tree.children(0):
+                if tree.frame(node) == frame and tree.total[node]:
+                    return node
+        return tree.heaviest(frame)
 
     def _keep_cursor_on_samples(self) -> None:
         """A frame whose samples have all left the window hands the cursor to its caller."""
@@ -126,9 +212,15 @@ class Icicle(StripWidget, can_focus=True):
         if self.zoomed and self.zoomed not in tree.path(self.cursor):
             self.cursor = self.zoomed
 
-    def _depth_of_cursor(self) -> int:
+    def _drawn_for(self, node: int) -> int:
+        """The node itself where it is drawn; else the one above it whose remainder it is part of."""
+        while node != self.zoomed and node not in self._edges:
+            node = self.window.tree.parent[node]
+        return node
+
+    def _rows_below_zoomed(self, node: int) -> int:
         tree = self.window.tree
-        return len(tree.path(self.cursor)) - len(tree.path(self.zoomed))
+        return len(tree.path(node)) - len(tree.path(self.zoomed))
 
     def _heaviest_child(self, node: int) -> int:
         """Of the children that are drawn; the node itself when there are none."""
@@ -138,42 +230,62 @@ class Icicle(StripWidget, can_focus=True):
         ]
         return max(drawn, key=tree.total.__getitem__, default=node)
 
-    def _breadcrumb(self) -> Line:
+    def _breadcrumb(self, width: int) -> Line:
+        """The way down to the top row; where it is too long its middle is left out."""
         tree = self.window.tree
-        runs: list[Run] = [(" all", "dim")]
-        for node in tree.path(self.zoomed):
-            runs += [(" › ", "faint"), (tree.frame(node).name, "text" if node == self.zoomed else "dim")]
-        if not tree.total[self.zoomed]:
-            runs.append((f"   no samples in the last {self.window.seconds:.0f} s, Esc zooms out", "warn"))
-        return Line(tuple(runs), "title")
+        gone = (
+            "" if tree.total[self.zoomed] else f"   no samples in the last {self.window.seconds:.0f} s, Esc zooms out"
+        )
+        names = [title_of(frame) for frame in tree.frames_to(self.zoomed)]
+        first, room, kept = 0, width - len(" all › …") - len(gone), 0
+        for first in range(len(names), 0, -1):
+            kept += cell_len(names[first - 1]) + len(" › ")
+            if kept > room and first < len(names):
+                break
+        else:
+            first = 0
+        runs: list[Run] = [(" all", "dim"), *([(" › …", "faint")] if first else [])]
+        for name in names[first:]:
+            runs += [(" › ", "faint"), (name, "text" if name is names[-1] else "dim")]
+        return Line((*runs, (gone, "warn")) if gone else tuple(runs), "title")
 
-    def _line(self, row: list[Span], width: int) -> Line:
-        tree, frame_style = self.window.tree, self.palette.frame
+    def _line(self, row: list[Span], marked: int) -> Line:
+        tree, search = self.window.tree, self.search
+        cursor = self.cursor if self.has_focus else -1
         runs: list[Run] = []
         x = 0
         for left, right, node, role, hidden in row:
             if left > x:
                 runs.append((" " * (left - x), "text"))
-            frame = tree.frame(node)
             cells = right - left
             if role == FRAME:
-                chosen = node == self.cursor and self.has_focus
-                runs.append((_label(frame.name, cells), "chosen" if chosen else frame_style(frame.kind, frame.name)))
+                style = self._style(tree.frame(node))
+                if node == cursor:
+                    style = "chosen"
+                elif search:
+                    style = ("match:" if search.matches_node(node) else "ghost:") + style
+                runs.append((_label(tree, node, cells), style))
             elif role == REST:
                 text = f"+{hidden}"
-                runs.append((text.center(cells, "·") if len(text) <= cells else "·" * cells, "dim"))
+                chosen = node == marked and cursor not in (-1, marked)
+                dots = text.center(cells, "·") if len(text) <= cells else "·" * cells
+                runs.append((dots, "chosen" if chosen else "dim"))
             else:
-                runs.append(("░" * cells, "self:" + frame_style(frame.kind, frame.name)))
+                runs.append(("░" * cells, "self:" + self._style(tree.frame(node))))
             x = right
         return Line(tuple(runs))
 
+    def _style(self, frame: Frame) -> str:
+        return self.palette.frame("process" if frame.kind == "thread" else frame.kind, frame.name)
 
-def _label(name: str, cells: int) -> str:
-    """A frame's name behind its edge; the edge tells frames apart where there is no colour."""
-    return (
-        "▏" + fit(name, cells - 1)
-        if cells > 3
-        else "▏" + fit(name, cells)[: cells - 1]
-        if name.isascii()
-        else "▏".ljust(cells)
-    )
+
+def _label(tree: FlameTree, node: int, cells: int) -> str:
+    """A frame's name behind its edge, which tells frames apart where there is no colour; a process says its share."""
+    frame = tree.frame(node)
+    name = title_of(frame)
+    if frame.kind in ("process", "thread") and cells >= len(name) + 8:
+        part = share(tree.total[node], tree.total[0])
+        return "▏" + fit(name, cells - len(part) - 2) + part + " "
+    if cells > 3:
+        return "▏" + fit(name, cells - 1)
+    return "▏" + fit(name, cells)[: cells - 1] if name.isascii() else "▏".ljust(cells)

@@ -23,12 +23,14 @@ class Span(NamedTuple):
     """How many frames a `rest` stands for."""
 
 
-def layout(tree: FlameTree, root: int, width: int, depth: int, edges: dict[int, int]) -> list[list[Span]]:
+def layout(
+    tree: FlameTree, root: int, width: int, depth: int, edges: dict[int, int], own: bool = True
+) -> list[list[Span]]:
     """Rows of spans, `root` on top, at most `depth` of them, each row from left to right.
 
     A frame's cells are its share of the root's samples. Siblings stand in name order, then what is too
-    narrow for `MIN_CELLS`, then the frame's own samples: cells are never given to something they do not
-    stand for. `edges` (node -> right edge) is kept between calls: an edge moves only when it is a whole
+    narrow for `MIN_CELLS`, then (with `own`) the frame's own samples: cells are never given to something they
+    do not stand for. `edges` (node -> right edge) is kept between calls: an edge moves only when it is a whole
     cell off, so the picture does not shimmer and few lines are sent.
     """
     total = tree.total
@@ -64,7 +66,7 @@ def layout(tree: FlameTree, root: int, width: int, depth: int, edges: dict[int, 
                 if edge > x:
                     row.append(Span(x, edge, node, REST, hidden))
                     x = edge
-            if x < right and tree.own[node] > 0:
+            if own and x < right and tree.own[node] > 0:
                 row.append(Span(x, right, node, SELF))
         if not row:
             break

@@ -2,18 +2,12 @@ from __future__ import annotations
 
 import random
 
-from ebtop.store.flame_tree import CUT, FlameTree, FlameWindow, frames_of
-from ebtop.store.records import Frame, StackRecord
-
-SECOND = 10**9
+from ebtop.store.flame_tree import FlameTree
+from ebtop.store.records import Frame
 
 
 def frames(*names: str) -> tuple[Frame, ...]:
     return tuple(Frame(name, "native", "app") for name in names)
-
-
-def record(*names: str, samples: int = 1, comm: str = "app", complete: bool = True) -> StackRecord:
-    return StackRecord(0, 1, comm, 0, None, "cpu", samples, frames(*names), complete)
 
 
 def totals(tree: FlameTree) -> dict[tuple[str, ...], tuple[int, int]]:
@@ -44,7 +38,7 @@ def test_the_same_name_from_another_module_is_another_frame() -> None:
     tree = FlameTree()
     tree.add([Frame("read", "native", "libc")], 1)
     tree.add([Frame("read", "kernel", "")], 1)
-    assert [tree.frame(node).kind for node in tree.children(0)] == ["native", "kernel"]
+    assert [tree.frame(node).kind for node in tree.children(0)] == ["kernel", "native"]
 
 
 def test_siblings_stand_in_name_order_whenever_they_came() -> None:
@@ -71,57 +65,36 @@ def test_totals_are_right_after_nodes_were_added_to_a_summed_tree() -> None:
     assert tree.total[0] == 3
 
 
-def test_compacted_keeps_what_has_samples_and_what_is_wanted() -> None:
+def test_totals_are_right_however_much_changed_since_they_were_asked_for() -> None:
+    """Few changes are carried up one by one, many are summed anew: both against a plain sum."""
+    rng = random.Random(5)
+    tree = FlameTree()
+    nodes = [tree.add(frames(*rng.choices("abcdefgh", k=rng.randint(1, 8))), 1) for _ in range(600)]
+    for changes in (1, 3, 400, 2, 0, 250):
+        for node in rng.choices(nodes, k=changes):
+            tree.shift(node, rng.choice((1, 5, -tree.own[node])))
+        below = [0] * len(tree)
+        for node in range(len(tree)):
+            for above in (0, *tree.path(node)):
+                below[above] += tree.own[node]
+        assert list(tree.total) == below
+
+
+def test_the_heaviest_of_a_frame_is_the_outermost_of_equals() -> None:
+    tree = FlameTree()
+    tree.add(frames("light", "f"), 2)
+    tree.add(frames("heavy", "f", "f"), 9)
+    assert [frame.name for frame in tree.frames_to(tree.heaviest(frames("f")[0]))] == ["heavy", "f"]
+    assert tree.heaviest(frames("nowhere")[0]) == 0
+
+
+def test_compacted_keeps_what_has_weight() -> None:
     tree = FlameTree()
     gone = tree.add(frames("old", "leaf"), 4)
-    wanted = tree.add(frames("old", "cursor"), 2)
     kept = tree.add(frames("new", "leaf"), 7)
     tree.shift(gone, -4)
-    tree.shift(wanted, -2)
-    copy, renumbered = tree.compacted([wanted])
+    copy, renumbered = tree.compacted()
     assert totals(copy) == {(): (0, 7), ("new",): (0, 7), ("new", "leaf"): (7, 7)}
-    assert copy.frame(renumbered[wanted]).name == "cursor"
     assert copy.own[renumbered[kept]] == 7
     assert gone not in renumbered
-    assert len(copy) == 5
-
-
-def test_a_cut_stack_hangs_under_a_marker() -> None:
-    assert [frame.name for frame in frames_of(record("inner", complete=False))] == ["app", CUT.name, "inner"]
-    assert [frame.name for frame in frames_of(record("main"))] == ["app", "main"]
-
-
-def test_window_equals_a_tree_of_what_is_inside_it() -> None:
-    """Against the truth: after each second the window must equal a fresh tree of the last 10 seconds."""
-    rng = random.Random(1)
-    window = FlameWindow(10)
-    seconds: list[list[StackRecord]] = []
-    for now in range(40):
-        stacks = [
-            record(*rng.choices("abcd", k=rng.randint(1, 5)), samples=rng.randint(1, 9), complete=rng.random() < 0.8)
-            for _ in range(rng.randint(0, 6))
-        ]
-        seconds.append(stacks)
-        window.add(now * SECOND, stacks, 1.0)
-        inside = [stack for stacks in seconds[-10:] for stack in stacks]
-        truth = FlameTree()
-        for stack in inside:
-            truth.add(frames_of(stack), stack.samples)
-        assert totals(window.tree) == totals(truth)
-        assert window.samples == sum(stack.samples for stack in inside)
-        assert window.whole_samples == sum(stack.samples for stack in inside if stack.complete)
-        assert window.sampled_s == min(now + 1, 10)
-
-
-def test_window_forgets_stacks_that_never_come_back() -> None:
-    window = FlameWindow(2)
-    window.COMPACT_ABOVE = 100
-    window._compact_at = 100
-    renumbered: dict[int, int] = {}
-    for now in range(200):
-        window.add(now * SECOND, [record(f"once-{now}-{n}") for n in range(20)], 1.0)
-        renumbered = window.compact() or renumbered
-    assert renumbered, "it was never compacted"
-    assert len(window.tree) < 250
-    assert window.tree.total[0] == window.samples == 40
-    assert sum(window.tree.own) == 40
+    assert len(copy) == 3

@@ -13,6 +13,13 @@ COMMANDS = (
     Command("icicle.page_up", ("pageup", "ctrl+b"), "PgUp", "Shallower", "Eight frames up.", "page(-1)"),
     Command("icicle.top", ("g", "home"), "g Home", "Root", "To the frame on top.", "top"),
     Command("icicle.bottom", ("G", "upper_g", "end"), "G End", "Leaf", "Down the heaviest path.", "bottom"),
-    Command("icicle.zoom_in", ("enter",), "Enter", "Zoom", "Make this frame the top row.", "zoom_in"),
-    Command("icicle.zoom_out", ("escape", "backspace"), "Esc", "Zoom out", "One zoom back.", "zoom_out"),
+    Command(
+        "icicle.zoom_in",
+        ("enter",),
+        "Enter",
+        "Zoom",
+        "Make this frame the top row; on the top row: who runs it.",
+        "zoom_in",
+        "zoom",
+    ),
 )

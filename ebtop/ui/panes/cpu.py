@@ -1,121 +1,160 @@
-"""Where CPU time goes: an icicle of the last minute's stacks."""
+"""Where CPU time goes: an icicle of the latest stacks, or a table of the functions in them."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
+from textual.worker import Worker, WorkerState, get_current_worker
 
-from ebtop.store.flame_tree import FlameWindow
+from ebtop.export.folded_stack import joined
+from ebtop.store.flame_functions import FunctionTable
+from ebtop.store.flame_paths import COMMAND, SPLITS, Shape
+from ebtop.store.flame_search import Wanted
+from ebtop.store.flame_window import FlameWindow, gather
 from ebtop.store.records import Frame, StackRecord
+from ebtop.store.rows import StackSpan
 from ebtop.store.source import ProbeHealth
+from ebtop.ui.commands import bindings
+from ebtop.ui.focus import Copied, Focus
+from ebtop.ui.frame_line import FrameLine
+from ebtop.ui.functions import FunctionsTable, function_rows
 from ebtop.ui.icicle import Icicle
 from ebtop.ui.moment import Moment
+from ebtop.ui.notice import Paragraph
 from ebtop.ui.panes.base import Pane
-from ebtop.ui.strips import Line, Run, StripWidget, fit
+from ebtop.ui.strips import StripWidget
 from ebtop.ui.title import Figure
-from ebtop.units import count, percent, rate, share
+from ebtop.units import count, duration, percent, plural, rate, share
 
-WINDOW_S = 60.0
-_KIND_WORDS = {
-    "process": "process",
-    "kernel": "kernel",
-    "native": "native",
-    "interpreted": "interpreted",
-    "jit": "jit",
-    "unknown": "no symbol",
-    "cut": "the callers above are not known",
-    "root": "everything",
-}
-_KIND_STYLES = {"kernel": "info", "native": "warn", "interpreted": "good", "jit": "violet", "cut": "bad"}
-
-
-class FrameLine(StripWidget):
-    """Names one frame in full: its samples on the first line, its name on the second."""
-
-    DEFAULT_CSS = "FrameLine { height: 2; }"
-
-    def __init__(self) -> None:
-        super().__init__(classes="body")
-        self._frame = Frame("", "root", "")
-        self._own = self._total = self._all = 0
-
-    def show(self, frame: Frame, own: int, total: int, everything: int) -> None:
-        self._frame, self._own, self._total, self._all = frame, own, total, everything
-        self.redraw()
-
-    def lines(self, width: int, height: int) -> list[Line]:
-        frame = self._frame
-        kind = (_KIND_WORDS.get(frame.kind, frame.kind), _KIND_STYLES.get(frame.kind, "dim"))
-        figures: list[Run] = [
-            (" total ", "dim"),
-            (f"{count(self._total)} ", "text"),
-            (self._percent(self._total), "strong"),
-            ("   self ", "dim"),
-            (f"{count(self._own)} ", "text"),
-            (self._percent(self._own), "strong"),
-            (f"   of {count(self._all)} samples   ", "dim"),
-            kind,
-        ]
-        if frame.module:
-            figures += [(" in ", "dim"), (frame.module, "text")]
-        name = (" " + fit(frame.name, width - 1, middle=True), "strong")
-        return [Line(tuple(figures)), Line((name,))]
-
-    def _percent(self, samples: int) -> str:
-        return percent(100 * samples / self._all) if self._all else "-"
+WINDOWS_S = (10.0, 60.0, 600.0)
+_HELD = 10
+"""Seconds of stacks that wait for a hidden pane; after more it is gathered anew."""
 
 
 class CpuPane(Pane):
+    BINDINGS = bindings("cpu")
     probe = "cpu"
     number = 1
     heading = "CPU"
     nothing_yet = "CPU sample taken"
     words = (
-        "Which code the CPUs ran in the last 60 s, sampled on every CPU. Each bar is a function, as wide as its "
-        "share of the samples; below it stands what it called. Shading in a bar's colour under it is time in the "
-        "function itself. Blue is kernel, orange native, green interpreted, violet JIT code, grey has no symbol. "
-        "+N stands for N callees too narrow to draw. [cut] means that the callers above are not known: the stack "
-        "is incomplete."
+        "Which code the CPUs ran, in the last 60 s unless m chose another window. Each bar is a function, as wide "
+        "as its share of the samples; below it stands what it called. Shading in a bar's colour under it is time in "
+        "the function itself. Blue is kernel, orange native, green interpreted, violet JIT code, grey has no "
+        "symbol. +N stands for N callees too narrow to draw. [cut] means that the callers above are not known: the "
+        "stack is incomplete. With i the functions that ran stand on top, and below each of them its callers; t "
+        "lists the functions as a table."
+    )
+    source_words = (
+        "Every CPU is interrupted many times a second (49 by default) and the stack of what it runs is taken down "
+        "to its entry; an idle CPU gives none. A count of samples times the sampling period is CPU time: 0.31 CPUs "
+        "is 31 % of one CPU. What is rarer than some samples is chance."
+    )
+    high_words = (
+        "A wide bar is where time goes, not yet that something is wrong: compare it with what the node should do. "
+        "Wide kernel bars under send or receive are the network, under page faults memory, with spin or mutex in "
+        "the name locks that are fought over."
+    )
+    next_words = (
+        "Follow the widest bars down to shading: that is the code that burns. Enter zooms; d on a function, or Enter "
+        "on the top row, shows the processes that run it. # marks it everywhere and says its share; i shows who "
+        "calls it. Much [cut] or grey: the program has no symbols or unwind tables here; ! says what is missing."
     )
 
     def __init__(self) -> None:
-        self.window = FlameWindow(WINDOW_S)
+        self.seconds = 60.0
+        self.shape = Shape()
+        self.window = FlameWindow(self.seconds, self.shape)
         self.icicle = Icicle(self.window)
+        self.functions = FunctionsTable()
+        self.functions.add_class("body")
+        self.functions.display = False
         self.frame_line = FrameLine()
-        self._held: deque[tuple[int, Sequence[StackRecord], float]] = deque()
+        self._function_table = FunctionTable(self.window.tree, callers=False)
+        self._due: deque[tuple[int, Sequence[StackRecord], float]] = deque()
+        """Seconds that are to be shown and are not in the window yet."""
+        self._stale = False
+        """The window has to be gathered anew from what is kept."""
+        self._frozen = False
+        self._worker: Worker[FlameWindow] | None = None
+        self._failed = False
         super().__init__(self.icicle)
 
     def content(self) -> ComposeResult:
         yield self.icicle
+        yield self.functions
         yield self.frame_line
 
-    def collect(self, moment: Moment) -> None:
-        snapshot = moment.snapshot
-        self._held.append((snapshot.time_ns, snapshot.stacks, snapshot.sampled_s))
-        while self._held[0][0] <= snapshot.time_ns - int(WINDOW_S * 1e9):
-            self._held.popleft()
+    # What is shown
 
-    def thaw(self) -> None:
-        super().thaw()
-        while self._held:
-            self.window.add(*self._held.popleft())
-        self.icicle.renumber(self.window.compact((self.icicle.cursor, *self.icicle.zooms)))
+    def take(self, moment: Moment, frozen: bool) -> None:
+        if frozen:
+            self._frozen = True
+        elif self._frozen or not moment.continues or len(self._due) >= _HELD:
+            self._frozen, self._stale = False, True
+            self._due.clear()
+        else:
+            self._due.append((moment.snapshot.time_ns, moment.snapshot.stacks, moment.snapshot.sampled_s))
+        super().take(moment, frozen)
+
+    def draw(self) -> None:
+        if self.view is not None and not self._busy:
+            if self._stale:
+                self._gather()
+            else:
+                while self._due:
+                    self.window.add(*self._due.popleft())
+                if self.window.crowded:
+                    self._work(self.window.compacted)
+        super().draw()
 
     def draw_body(self, moment: Moment) -> None:
-        self.icicle.redraw()
+        if self.flat:
+            self._list_functions()
+        else:
+            self.icicle.redraw()
         self._name_frame()
+
+    @property
+    def flat(self) -> bool:
+        """Whether the functions are listed, instead of the icicle."""
+        return self.body is self.functions
 
     def empty(self, moment: Moment) -> bool:
         return self.window.samples == 0
 
+    @property
+    def window_words(self) -> str:
+        """What the window covers: 60 s, 23s of 60 s, all 8m12s."""
+        window = self.window
+        if window.seconds == WINDOWS_S[-1]:
+            return f"all {duration(window.sampled_s)}"
+        full = window.sampled_s >= 0.9 * window.seconds
+        return f"{window.seconds:.0f} s" if full else f"{duration(window.sampled_s)} of {window.seconds:.0f} s"
+
     def leading(self, moment: Moment) -> list[Figure]:
-        return [
+        shape = self.window.shape
+        figures = [
             Figure(f"{self.floor(moment)}{rate(moment.snapshot.rates.samples)} samples/s", "text"),
-            Figure(f"{self.floor(moment)}{count(self.window.samples)} in {WINDOW_S:.0f} s", "dim", 5),
+            Figure(self.window_words, "dim", 2),
         ]
+        if self.flat:
+            figures.append(Figure("functions", "accent", 1))
+        elif shape.callers:
+            figures.append(Figure("callers", "accent", 1))
+        if shape.split != COMMAND and not self.flat:
+            figures.append(Figure(f"by {shape.split}", "accent", 1))
+        if result := self.search_result():
+            figures.append(Figure(result, "accent", 1))
+        if self._busy:
+            figures.append(Figure("gathering …", "dim", 3))
+        elif self._failed:
+            figures.append(Figure("older samples could not be gathered", "bad", 0))
+        return figures
 
     def completeness(self, moment: Moment, probe: ProbeHealth) -> list[Figure]:
         if not self.window.samples:
@@ -124,7 +163,209 @@ class CpuPane(Pane):
         style = "good" if whole >= 0.95 * every else "warn"
         return [Figure(f"{share(whole, every)} whole stacks", style, 1)]
 
+    # Search, back, and where Enter and y go
+
+    def search(self, text: str) -> None:
+        self._find(Wanted(text) if text else None)
+
+    def search_next(self, step: int) -> None:
+        if self.flat:
+            self.functions.action_move(step)
+        else:
+            self.icicle.find_next(step)
+
+    def search_result(self) -> str:
+        search, whole = self.icicle.search, self.window.tree.total[0]
+        if search is None:
+            return ""
+        search.update()
+        found = len(search.heaviest_first())
+        part = percent(100 * search.weight / whole) if whole and found else "nothing"
+        return (
+            f"{search.wanted.text}: {part} of samples, {plural(found, 'frame')}"
+            if found
+            else (f"{search.wanted.text}: not in any stack")
+        )
+
+    def back(self) -> bool:
+        if self.icicle.search:
+            self._find(None)
+            return True
+        return not self.flat and self.icicle.zoom_out()
+
+    def look_at(self, focus: Focus) -> None:
+        if focus.kind == "frame":
+            self.icicle.search = None
+            self._find(Wanted(focus.title, whole=True))
+
+    def focus_of(self) -> Focus | None:
+        tree = self.window.tree
+        if self.flat:
+            return _focus_on(self.functions.chosen.function.frame) if self.functions.chosen else None
+        node = self.icicle.cursor
+        while tree.frame(node).kind == "thread":
+            node = tree.children(node)[0] if self.window.shape.callers else tree.parent[node]
+        return _focus_on(tree.frame(node))
+
+    def copied(self) -> Copied | None:
+        if not self.window.samples:
+            return None
+        if self.flat:
+            return self._copied_function()
+        tree, window = self.window.tree, self.window
+        path = tree.path(self.icicle.cursor)
+        if window.shape.callers:
+            path.reverse()
+        whole = tree.total[0]
+        lines = [f"{count(window.samples)} samples in {self.window_words}"]
+        for node in path:
+            samples, part = count(window.samples_of(tree.total[node])), percent(100 * tree.total[node] / whole)
+            frame = tree.frame(node)
+            lines.append(f"{samples:>8} {part:>7}  {frame.name}{f' ({frame.module})' if frame.module else ''}")
+        if path:
+            folded = joined([tree.frame(node) for node in path])
+            lines.append(f"{folded} {window.samples_of(tree.total[self.icicle.cursor])}")
+        return Copied("stack", "\n".join(lines))
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.flat if action == "show_function" else True
+
+    def action_window(self) -> None:
+        self.seconds = WINDOWS_S[(WINDOWS_S.index(self.seconds) + 1) % len(WINDOWS_S)]
+        self._change()
+
+    def action_callers(self) -> None:
+        if self.flat:
+            self._show_body(self.icicle)
+            self.shape = self.shape._replace(callers=True)
+        else:
+            self.shape = self.shape._replace(callers=not self.shape.callers)
+        self._change()
+
+    def action_split(self) -> None:
+        if self.flat:
+            self._show_body(self.icicle)
+        self.shape = self.shape._replace(split=SPLITS[(SPLITS.index(self.shape.split) + 1) % len(SPLITS)])
+        self._change()
+
+    def action_functions(self) -> None:
+        self._show_body(self.icicle if self.flat else self.functions)
+        self.draw()
+
+    def action_search_name(self) -> None:
+        frame = self._frame()
+        if frame and frame.kind != "root":
+            self._find(Wanted(frame.name, whole=True))
+
+    def action_show_function(self) -> None:
+        if row := self.functions.chosen:
+            self._show_body(self.icicle)
+            self.icicle.move_to(self.icicle.zoomed)
+            self._find(Wanted(row.function.frame.name, whole=True))
+            self.icicle.find_next(1)
+
+    # How
+
+    @property
+    def _busy(self) -> bool:
+        return self._worker is not None
+
+    def _change(self) -> None:
+        """Another window or shape was asked for."""
+        self._stale = True
+        if self._worker:
+            self._worker.cancel()
+            self._worker = None
+        self.draw()
+
+    def _gather(self) -> None:
+        """Make the window anew from what is kept; the old one stays in view meanwhile."""
+        view = self.view
+        if view is None:
+            return
+        self._stale = False
+        self._due.clear()
+        self._work(partial(_gathered, view.spans, view.snapshot.time_ns, self.seconds, self.shape))
+
+    def _work(self, make: Callable[[], FlameWindow]) -> None:
+        self._worker = self.run_worker(make, thread=True, exclusive=True, group="window", exit_on_error=False)
+
+    @on(Worker.StateChanged)
+    def _made(self, event: Worker.StateChanged) -> None:
+        event.stop()
+        if event.worker is not self._worker or not event.worker.is_finished:
+            return
+        window, self._worker = self._worker.result, None
+        self._failed = event.state != WorkerState.SUCCESS
+        if window is not None:
+            self.window = window
+            self.icicle.show(window)
+            self._function_table = FunctionTable(window.tree, window.shape.callers)
+        self.draw()
+
+    def _show_body(self, body: StripWidget) -> None:
+        focused = self.body.has_focus
+        self.icicle.display, self.functions.display = body is self.icicle, body is self.functions
+        self.body = body
+        if focused:
+            self.screen.set_focus(body)
+
+    def _list_functions(self) -> None:
+        if not self.functions.shown:
+            return
+        rows = self._function_table.rows()
+        if search := self.icicle.search:
+            matches = search.wanted.matcher()
+            rows = [row for row in rows if matches(row.frame)]
+        self.functions.show(function_rows(self.window, rows))
+
+    def _find(self, wanted: Wanted | None) -> None:
+        self.icicle.find(wanted)
+        if self.is_mounted:
+            self.draw()
+
+    def _frame(self) -> Frame | None:
+        """The frame under the cursor."""
+        if self.flat:
+            return self.functions.chosen.function.frame if self.functions.chosen else None
+        return self.window.tree.frame(self.icicle.cursor)
+
     @on(Icicle.CursorMoved)
+    @on(FunctionsTable.CursorMoved)
     def _name_frame(self) -> None:
-        tree, node = self.window.tree, self.icicle.cursor
-        self.frame_line.show(tree.frame(node), tree.own[node], tree.total[node], tree.total[0])
+        window, node = self.window, self.icicle.cursor
+        tree = window.tree
+        if not self.flat:
+            own = None if window.shape.callers else tree.own[node]
+            self.frame_line.show(window, tree.frame(node), own, tree.total[node])
+        elif row := self.functions.chosen:
+            self.frame_line.show(window, *row.function)
+
+    def _copied_function(self) -> Copied | None:
+        if (row := self.functions.chosen) is None:
+            return None
+        frame = row.function.frame
+        text = (
+            f"{frame.name}{f' ({frame.module})' if frame.module else ''}: "
+            f"self {count(row.own)} {percent(row.own_share)}, total {count(row.total)} {percent(row.total_share)}, "
+            f"of {count(self.window.samples)} samples in {self.window_words}"
+        )
+        return Copied("function", text)
+
+    def _state(self, moment: Moment, probe: ProbeHealth | None) -> Sequence[Paragraph]:
+        if self._busy and probe is not None and probe.state == "on" and not self.window.samples:
+            return [Paragraph("Gathering the stacks that are kept …", "dim")]
+        return super()._state(moment, probe)
+
+
+def _gathered(
+    spans: Callable[[float], Sequence[StackSpan]], until_ns: int, seconds: float, shape: Shape
+) -> FlameWindow:
+    worker = get_current_worker()
+    return gather(spans(seconds), until_ns, seconds, shape, lambda: worker.is_cancelled)
+
+
+def _focus_on(frame: Frame) -> Focus | None:
+    return None

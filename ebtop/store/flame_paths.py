@@ -1,0 +1,49 @@
+"""How a stack becomes a path of a call tree: what it is grouped by, and from which end it is read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ebtop.store.records import Frame, StackRecord
+
+CUT = Frame("[cut]", "cut", "")
+"""Stands where the outer frames of an incomplete stack would be."""
+COMMAND, PROCESS, THREAD = "command", "process", "thread"
+SPLITS = (COMMAND, PROCESS, THREAD)
+
+
+class Shape(NamedTuple):
+    """What a tree is made to show."""
+
+    split: str = COMMAND
+    """command: all processes of one name together; process: each one apart; thread: its threads, by name, too."""
+    callers: bool = False
+    """False: from the process down to the function that ran. True: from that function up to the process."""
+
+
+def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
+    """The frames of a path, the tree's outermost first.
+
+    A process is a frame of kind `process`, its pid for a module where processes are told apart or the name is not
+    known; a thread is one of kind `thread`.
+    """
+    alone = shape.split != COMMAND or not stack.comm
+    frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
+    if shape.split == THREAD:
+        frames.append(Frame(stack.thread or stack.comm or "?", "thread", ""))
+    if not stack.complete:
+        frames.append(CUT)
+    frames += stack.frames
+    if shape.callers:
+        frames.reverse()
+    return frames
+
+
+def title_of(frame: Frame) -> str:
+    """A frame as people read it: nginx (1234), deflate_slow."""
+    return f"{frame.name} ({frame.module})" if frame.kind == "process" and frame.module else frame.name
+
+
+def is_code(frame: Frame) -> bool:
+    """Whether a frame is a function, and not a process, a thread or a mark."""
+    return frame.kind not in ("process", "thread", "cut", "root")

@@ -1,0 +1,46 @@
+"""Keys of the scope `cpu`: what the CPU pane shows, as an icicle or as a table."""
+
+from __future__ import annotations
+
+from ebtop.ui.commands.command import Command
+
+COMMANDS = (
+    Command("cpu.window", ("m",), "m", "Window", "The last 10 s, 60 s, or all that is kept.", "window", "window"),
+    Command(
+        "cpu.callers",
+        ("i",),
+        "i",
+        "Callers",
+        "Turn the stacks round: functions by their own time on top, below each who called it.",
+        "callers",
+        "callers",
+    ),
+    Command(
+        "cpu.split", ("p",), "p", "Split", "All processes of one name together, each apart, or each thread.", "split"
+    ),
+    Command(
+        "cpu.functions",
+        ("t",),
+        "t",
+        "Functions",
+        "A table of the top functions, wherever they were called from, and back.",
+        "functions",
+        "functions",
+    ),
+    Command(
+        "cpu.search_name",
+        ("number_sign",),
+        "#",
+        "Same function",
+        "Mark every frame of the name under the cursor.",
+        "search_name",
+    ),
+    Command(
+        "cpu.show_function",
+        ("enter",),
+        "Enter",
+        "Find",
+        "In the table of functions: find this one in the icicle.",
+        "show_function",
+    ),
+)
