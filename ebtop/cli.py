@@ -7,7 +7,9 @@ import gc
 import math
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -69,9 +71,11 @@ def _run(arguments: list[str]) -> int:
 
         return doctor.main(options.json)
     settings = _settings(options)
-    filter_spec = _filter(options)
     # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
     gc.set_threshold(20_000, 20, 20)
+    if options.command == "demo":
+        return _demo(options, settings)
+    filter_spec = _filter(options)
     if options.command == "trace":
         return _trace(options, settings, filter_spec)
     return _live(options, settings, filter_spec)
@@ -88,18 +92,36 @@ def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterS
     return trace(TraceOptions(probes, options.json, duration, interval, settings, filter_spec))
 
 
-def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec) -> int:
+def _demo(options: argparse.Namespace, settings: Settings) -> int:
+    seconds = parse_duration(options.seconds) if options.seconds is not None else None
+    _require_terminal()
+    _require_privileges()
+    from ebtop.demo.launch import Demo
+
+    with Demo() as demo:
+        if seconds is not None:
+            leave = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+            leave.daemon = True
+            leave.start()
+        code = _live(options, settings, demo.filter_spec, demo.notes)
+    in_time = seconds is not None and not leave.is_alive() and code == 128 + signal.SIGTERM
+    return 0 if in_time else code
+
+
+def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec, notes: Sequence[str] = ()) -> int:
+    """The screen on what `filter_spec` says; `notes` go to its log."""
     from ebtop.probes import parse_names
 
     probes = parse_names(options.probes)
-    if not (os.isatty(0) and os.isatty(1)):
-        raise EbtopError("the screen needs a terminal", "input or output is not one", "use `ebtop trace` in pipes")
+    _require_terminal()
     _require_privileges()
     from ebtop.session import LiveSource
     from ebtop.store.store import Store
     from ebtop.ui import app
 
     source = LiveSource(probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S)
+    for note in notes:
+        source.log(note)
     return app.run(
         source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse,
         log=source.log,
@@ -161,9 +183,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ebtop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     live = commands.add_parser("live", help="the screen on this node (default)", allow_abbrev=False)
-    live.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
-    live.add_argument("--ascii", action="store_true", help="draw with ASCII only")
-    live.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    demo = commands.add_parser("demo", help="the screen on a gentle workload of its own", allow_abbrev=False)
+    demo.add_argument("--seconds", metavar="T", help="leave after T: seconds, or 30s, 5m")
+    for command in (live, demo):
+        command.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
+        command.add_argument("--ascii", action="store_true", help="draw with ASCII only")
+        command.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     trace = commands.add_parser("trace", help="lines on standard output", allow_abbrev=False)
     trace.add_argument("probes", metavar="PROBE[,PROBE...]", help=f"which probes ({_default_probes()})")
     trace.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -171,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--interval", metavar="T", help="print stacks every T, not only at the end")
     for command in (live, trace):
         _add_filters(command)
+    for command in (live, demo, trace):
         command.add_argument("--rate", metavar="HZ", type=int, default=49, help="CPU samples a second (%(default)s)")
         command.add_argument(
             "--min-latency", metavar="MS", type=float, default=100.0,
@@ -201,6 +227,11 @@ def _default_probes() -> str:
     from ebtop.probes.names import DEFAULT
 
     return ",".join(DEFAULT)
+
+
+def _require_terminal() -> None:
+    if not (os.isatty(0) and os.isatty(1)):
+        raise EbtopError("the screen needs a terminal", "input or output is not one", "use `ebtop trace` in pipes")
 
 
 def _require_privileges() -> None:

@@ -15,7 +15,7 @@ from ebtop.demo.cgroup import remove
 from ebtop.errors import EbtopError
 from ebtop.probes.filters import FilterSpec
 
-_CODE = "import sys; sys.path.append(sys.argv[1]); from ebtop.demo.supervisor import main; sys.exit(main())"
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from ebtop.demo.supervisor import main; sys.exit(main())"
 _START_S, _END_S = 60.0, 10.0
 
 
