@@ -41,6 +41,8 @@ struct connect_event {
 };
 RECORD_LAYOUT(connect_event);
 
+#define EADDRNOTAVAIL 99
+
 /* log2 of microseconds: first the connects that worked, then those that did not. */
 #define HISTOGRAM_BUCKETS 32
 struct histogram {
@@ -102,12 +104,20 @@ inlined void begin(u64 sk)
 		count(LOST_MAP_FULL);
 }
 
+/* Without an error at the socket: whoever called gave up, unless no port was found for it. */
+inlined int connect_error(u64 sk)
+{
+	int error = 0;
+
+	READ(sock, sk_err, &error, sk);
+	return error || socket_port(sk) ? error : EADDRNOTAVAIL;
+}
+
 inlined void end(u64 sk, int connected)
 {
 	struct connect_entry *entry = pending.lookup(&sk);
 	struct connect_event *event;
 	struct endpoints ends;
-	int error = 0;
 	u64 now, latency;
 
 	if (!entry)
@@ -122,8 +132,6 @@ inlined void end(u64 sk, int connected)
 		count(LOST_RING_FULL);
 		goto out;
 	}
-	if (!connected)
-		READ(sock, sk_err, &error, sk);
 	read_endpoints(sk, &ends);
 	event->time = now;
 	event->socket = sk;
@@ -137,7 +145,7 @@ inlined void end(u64 sk, int connected)
 	event->family = entry->family;
 	event->local_port = socket_port(sk);
 	event->remote_port = entry->remote_port;
-	event->error = error;
+	event->error = connected ? 0 : connect_error(sk);
 	event->connected = connected;
 	bpf_probe_read_kernel(event->comm, COMM_LEN, entry->comm);
 	connect_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);

@@ -48,7 +48,7 @@ class ConnectsProbe(Probe):
     @classmethod
     def blind_spots(cls, environment: Environment) -> tuple[str, ...]:
         return (
-            "connects that fail before a SYN is sent (no route, no free port) are not seen",
+            "connects that fail for want of a route, before a SYN is sent, are not seen",
             "connects that were waiting before the probe was loaded are not seen",
         )
 

@@ -35,6 +35,7 @@ class FilterSpec(NamedTuple):
     children: bool = False
     """Also what the pids have forked and will fork, over any number of generations."""
     comms: frozenset[str] = frozenset()
+    """Names of tasks; what is told under the name of a process (CPU samples, exits) passes by that name too."""
     cgroups: tuple[str, ...] = ()
     """Paths, with everything below."""
 

@@ -128,6 +128,7 @@ class ConnectRecord(NamedTuple):
     result: str
     """ok, refused, timeout, unreachable, aborted, pending."""
     error: str | None
+    """None for one that was aborted: whoever called gave up. EADDRNOTAVAIL: there was no free port for it."""
     netns: int
 
 

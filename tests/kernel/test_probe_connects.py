@@ -148,3 +148,17 @@ def test_failed_connects(net_lab: net.NetLab) -> None:
     assert sum(counted.ok) == 0
     assert filled(counted.failed) == buckets([r.latency_ms for r in records.values()])
     assert not any(pending(collected, client)[-1] for client in clients.values())
+
+
+def test_no_free_port(net_lab: net.NetLab) -> None:
+    a, b = net_lab.a, net_lab.b
+    a.sysctl("ipv4.ip_local_port_range", "40000 40001")
+    with Actor("ebt-server", b.path) as server, Actor("ebt-client", a.path) as client:
+        listener = server.listen(b.ipv4)
+        with Collector(["connects"], EVERY) as collected:
+            for _ in range(2):
+                client.connect(b.ipv4, listener.port)
+            failure = client.fail_to_connect(b.ipv4, listener.port)
+    assert failure.errno == errno.EADDRNOTAVAIL
+    records = collected.of(ConnectRecord, [client.pid])
+    assert [(r.result, r.error) for r in records] == [("ok", None)] * 2 + [("aborted", "EADDRNOTAVAIL")]
