@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -23,6 +24,14 @@ class TerminalDriver(LinuxDriver):
         """Writes that the terminal has not taken yet."""
         thread = self._writer_thread
         return thread._queue.qsize() if thread is not None else 0
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Of the terminal that is drawn on: standard output leads into the log meanwhile."""
+        try:
+            columns, lines = os.get_terminal_size(self.fileno)
+        except (OSError, ValueError):  # gone, or no terminal
+            return super()._get_terminal_size()
+        return (columns, lines) if columns and lines else super()._get_terminal_size()
 
     def hung_up(self) -> bool:
         """Whether the terminal is gone."""
