@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ebtop.store.records import ExitRecord
 
 _KEEP_NS = 2_000_000_000
 _MAX_GENERATION = 4096
+
+
+class EarlyExitsState(NamedTuple):
+    """All that `EarlyExits` knows."""
+
+    young: list[ExitRecord]
+    old: list[ExitRecord]
+    young_since_ns: int
 
 
 class EarlyExits:
@@ -33,3 +43,12 @@ class EarlyExits:
         young = self._young.pop(pid, None)
         old = self._old.pop(pid, None)
         return young or old
+
+    def state(self) -> EarlyExitsState:
+        return EarlyExitsState(list(self._young.values()), list(self._old.values()), self._young_since_ns)
+
+    def restore(self, state: EarlyExitsState) -> None:
+        """Go on from a state; what was held here is forgotten."""
+        self._young = {record.pid: record for record in state.young}
+        self._old = {record.pid: record for record in state.old}
+        self._young_since_ns = state.young_since_ns

@@ -22,6 +22,14 @@ class Search(NamedTuple):
         return time_ns - self.last.time_ns > SEARCH_TIMEOUT_NS
 
 
+class PathSearchesState(NamedTuple):
+    """All that `PathSearches` knows."""
+
+    last: list[ExecRecord]
+    attempts: list[int]
+    """Of the same search."""
+
+
 class PathSearches:
     """Runs of ENOENT failures that wait for their result, by pid, the one tried longest ago first."""
 
@@ -58,6 +66,15 @@ class PathSearches:
             del self._searches[pid]
             expired.append(search)
         return expired
+
+    def state(self) -> PathSearchesState:
+        searches = self._searches.values()
+        return PathSearchesState([search.last for search in searches], [search.attempts for search in searches])
+
+    def restore(self, state: PathSearchesState) -> None:
+        """Go on from a state; what was held here is forgotten."""
+        searches = map(Search, state.attempts, state.last)
+        self._searches = OrderedDict((search.last.pid, search) for search in searches)
 
 
 def is_miss(record: ExecRecord) -> bool:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from itertools import chain
+from typing import NamedTuple
 
 from ebtop.store.command_line import command_line
-from ebtop.store.early_exits import EarlyExits
+from ebtop.store.command_table import CommandTable
+from ebtop.store.early_exits import EarlyExits, EarlyExitsState
 from ebtop.store.names import errno_name, signal_name
-from ebtop.store.path_search import PathSearches, Search, is_miss
+from ebtop.store.path_search import PathSearches, PathSearchesState, Search, is_miss
+from ebtop.store.pid_reuse import is_of_a_successor, started_after
 from ebtop.store.records import ExecRecord, ExitRecord
 from ebtop.store.rows import ExecRow
-
-# A process's start comes from its lifetime on the monotonic clock, an exec's time from the wall clock.
-# Less than this between the two says nothing about which came first.
-_CLOCK_TOLERANCE_NS = 1_000_000_000
 
 
 class Process:
@@ -85,14 +84,41 @@ class Process:
         return status, self.exit.duration_s
 
 
+class Life(NamedTuple):
+    """What is known of a process besides its records."""
+
+    running: bool
+    start_ns: int
+    failures: int
+    end_seen: bool
+    exited: bool
+    """It has an exit record."""
+
+
+class ProcessTableState(NamedTuple):
+    """All that `ProcessTable` knows, without what `commands` does."""
+
+    execs: list[ExecRecord]
+    """Those running, then those that ended, each in the order in which they make room."""
+    lives: list[Life]
+    """Of the same process."""
+    exits: list[ExitRecord]
+    """Of those that exited, in that order."""
+    searches: PathSearchesState
+    early_exits: EarlyExitsState
+    dropped: int
+
+
 class ProcessTable:
     """Bounded; when it is full the row that ended longest ago goes first, then the oldest running one.
 
     Records must come ordered by time within a batch. Between batches an exit may be ahead of its exec.
     """
 
-    def __init__(self, max_rows: int = 2000) -> None:
+    def __init__(self, max_rows: int = 2000, commands: CommandTable | None = None) -> None:
+        """`commands` is told of what belongs together here: it counts also what has no row any more."""
         self._max_rows = max_rows
+        self._commands = CommandTable() if commands is None else commands
         self._running: OrderedDict[int, Process] = OrderedDict()
         self._ended: deque[Process] = deque()
         self._ended_by_pid: dict[int, Process] = {}
@@ -108,8 +134,9 @@ class ProcessTable:
             return
         failures = self._attempts_before(record)
         if record.ret < 0:
-            self._add_ended(Process(record, failures))
+            self._add_failed(record, failures)
             return
+        self._commands.started(record)
         process = self._process_alive_at(record.pid, record.time_ns)
         if process is None:
             self._add_process(Process(record, failures))
@@ -121,6 +148,7 @@ class ProcessTable:
         search = self._searches.take(record.pid)
         if search is not None:
             self._add_failed_search(search)
+        self._commands.ended(record)
         process = self._running.get(record.pid)
         if process is None:
             self._early_exits.add(record)
@@ -129,10 +157,10 @@ class ProcessTable:
             process.start_ns = process.record.time_ns
         else:
             del self._running[record.pid]
-            if _is_of_a_successor(record, process):
+            if is_of_a_successor(record, process.record.comm, process.record.time_ns):
                 process.end_unseen()
             else:
-                if _started_after(record, process.start_ns):
+                if started_after(record, process.start_ns):
                     process.start_ns = process.record.time_ns
                 process.end(record)
                 self._ended_by_pid[record.pid] = process
@@ -147,6 +175,41 @@ class ProcessTable:
         """Newest first."""
         processes = sorted(chain(self._running.values(), self._ended), key=_start_ns, reverse=True)
         return tuple([process.row(now_ns) for process in processes])
+
+    def state(self) -> ProcessTableState:
+        processes = [*self._running.values(), *self._ended]
+        running = len(self._running)
+        lives = [
+            Life(at < running, process.start_ns, process.failures, process.end_seen, process.exit is not None)
+            for at, process in enumerate(processes)
+        ]
+        exits = [process.exit for process in processes if process.exit is not None]
+        return ProcessTableState(
+            [process.record for process in processes],
+            lives,
+            exits,
+            self._searches.state(),
+            self._early_exits.state(),
+            self.dropped,
+        )
+
+    def restore(self, state: ProcessTableState) -> None:
+        """Go on from a state; what was held here is forgotten. `commands` has a state of its own."""
+        self._running, self._ended, self._ended_by_pid = OrderedDict(), deque(), {}
+        exits = iter(state.exits)
+        for record, life in zip(state.execs, state.lives, strict=True):
+            process = Process(record, life.failures)
+            process.start_ns, process.end_seen = life.start_ns, life.end_seen
+            if life.running:
+                self._running[record.pid] = process
+                continue
+            self._ended.append(process)
+            if life.exited:
+                process.end(next(exits))
+                self._ended_by_pid[record.pid] = process
+        self._searches.restore(state.searches)
+        self._early_exits.restore(state.early_exits)
+        self.dropped = state.dropped
 
     def _attempts_before(self, result: ExecRecord) -> int:
         search = self._searches.take(result.pid)
@@ -168,6 +231,7 @@ class ProcessTable:
         pid = process.record.pid
         exit_record = self._early_exits.take(pid)
         if exit_record is not None and _is_exit_of(exit_record, process):
+            self._commands.ended(exit_record)
             process.end(exit_record)
             self._ended_by_pid[pid] = process
             self._add_ended(process)
@@ -176,7 +240,11 @@ class ProcessTable:
         self._shrink()
 
     def _add_failed_search(self, search: Search) -> None:
-        self._add_ended(Process(search.last, search.attempts - 1))
+        self._add_failed(search.last, search.attempts - 1)
+
+    def _add_failed(self, record: ExecRecord, earlier_attempts: int) -> None:
+        self._commands.failed(record)
+        self._add_ended(Process(record, earlier_attempts))
 
     def _add_ended(self, process: Process) -> None:
         self._ended.append(process)
@@ -197,20 +265,6 @@ def _start_ns(process: Process) -> int:
     return process.start_ns
 
 
-def _started_after(exit_record: ExitRecord, time_ns: int) -> bool:
-    start_ns = exit_record.time_ns - int(exit_record.duration_s * 1e9)
-    return start_ns > time_ns + _CLOCK_TOLERANCE_NS
-
-
-def _is_of_a_successor(exit_record: ExitRecord, process: Process) -> bool:
-    """Whether the pid was reused by a process that never exec'd, and the exit of this one was lost.
-
-    The start alone does not prove it: the wall clock moves against the monotonic one when it is set, and
-    when the node was suspended.
-    """
-    return exit_record.comm != process.record.comm and _started_after(exit_record, process.record.time_ns)
-
-
 def _is_exit_of(exit_record: ExitRecord, process: Process) -> bool:
     exec_ns = process.record.time_ns
-    return exec_ns <= exit_record.time_ns and not _started_after(exit_record, exec_ns)
+    return exec_ns <= exit_record.time_ns and not started_after(exit_record, exec_ns)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 SECOND_NS = 1_000_000_000
 
-_KEEP_SECONDS = 5
+HISTORY_SECONDS = 60
+
+_KEEP_SECONDS = HISTORY_SECONDS + 2
 _STALE_SECONDS = 5.0
 _STALE_INTERVALS = 3.0
+
+
+class EventCount(NamedTuple):
+    """Events of one kind in one second."""
+
+    second: int
+    event: str
+    amount: int
+
+
+class EventRatesState(NamedTuple):
+    """All that `EventRates` knows."""
+
+    counts: list[EventCount]
+    covered_ns: int
 
 
 class EventRates:
@@ -32,9 +51,31 @@ class EventRates:
         A source that has been silent for longer than a second has nothing to say about the last one,
         and is taken to have nothing to report.
         """
+        return self._seconds.get(self._last_full(now_ns), {})
+
+    def history(self, event: str, now_ns: int, since_ns: int) -> tuple[int, ...]:
+        """Counts of one event in each full second since then, of the last minute at most, oldest first."""
+        last = self._last_full(now_ns)
+        if not since_ns:
+            return ()
+        first = max(last + 1 - HISTORY_SECONDS, since_ns // SECOND_NS)
+        return tuple([self._seconds.get(second, {}).get(event, 0) for second in range(first, last + 1)])
+
+    def state(self) -> EventRatesState:
+        counts = [EventCount(s, event, n) for s, counted in self._seconds.items() for event, n in counted.items()]
+        return EventRatesState(counts, self._covered_ns)
+
+    def restore(self, state: EventRatesState) -> None:
+        """Go on from a state; what was counted here is forgotten."""
+        self._seconds = {}
+        for second, event, amount in state.counts:
+            self._seconds.setdefault(second, {})[event] = amount
+        self._covered_ns = state.covered_ns
+
+    def _last_full(self, now_ns: int) -> int:
         now_s = now_ns // SECOND_NS
         covered_s = min(self._covered_ns // SECOND_NS, now_s)
-        return self._seconds.get(max(covered_s, now_s - 1) - 1, {})
+        return max(covered_s, now_s - 1) - 1
 
     def _open_second(self, second: int) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -43,6 +84,14 @@ class EventRates:
         for old in [s for s in self._seconds if s < newest - _KEEP_SECONDS]:
             del self._seconds[old]
         return counts
+
+
+class IntervalRateState(NamedTuple):
+    """All that `IntervalRate` knows."""
+
+    amount: int
+    rate: float
+    stale_ns: int
 
 
 class IntervalRate:
@@ -65,3 +114,10 @@ class IntervalRate:
     def rate(self, now_ns: int) -> float:
         """Of the last interval; 0 when the next one should have ended long ago."""
         return self._rate if now_ns <= self._stale_ns else 0.0
+
+    def state(self) -> IntervalRateState:
+        return IntervalRateState(self._amount, self._rate, self._stale_ns)
+
+    def restore(self, state: IntervalRateState) -> None:
+        """Go on from a state; what was added here is forgotten."""
+        self._amount, self._rate, self._stale_ns = state

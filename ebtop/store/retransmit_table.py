@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from typing import NamedTuple
 
 from ebtop.store.rates import SECOND_NS
+from ebtop.store.recent import Recent, RecentState, Window
 from ebtop.store.records import RetransmitRecord
+from ebtop.store.retransmit_peers import RetransmitPeers
 from ebtop.store.rows import RetransmitRow
-
-WINDOW_SECONDS = 10
 
 ConnectionOfOwner = tuple[str, int, str, int, int, int, str]
 
@@ -22,25 +23,17 @@ class Retransmits:
         self.last = first
         self.segments = 0
         self.kinds: dict[str, int] = {}
-        self.recent: deque[tuple[int, int]] = deque(maxlen=WINDOW_SECONDS)
-        """(second, segments), oldest first."""
+        self.recent = Recent()
 
     def add(self, record: RetransmitRecord) -> None:
         if record.time_ns >= self.last.time_ns:
             self.last = record
         self.segments += record.segments
         self.kinds[record.kind] = self.kinds.get(record.kind, 0) + record.segments
-        second = record.time_ns // SECOND_NS
-        if self.recent and self.recent[-1][0] >= second:
-            latest, segments = self.recent.pop()
-            self.recent.append((latest, segments + record.segments))
-        else:
-            self.recent.append((second, record.segments))
+        self.recent.add(record.time_ns // SECOND_NS, record.segments)
 
-    def row(self, now_ns: int) -> RetransmitRow:
+    def row(self, window: Window) -> RetransmitRow:
         last = self.last
-        oldest = now_ns // SECOND_NS - WINDOW_SECONDS
-        recent = sum(segments for second, segments in self.recent if second > oldest)
         return RetransmitRow(
             last.time_ns,
             last.pid,
@@ -52,30 +45,45 @@ class Retransmits:
             last.dport,
             last.state,
             self.segments,
-            recent / WINDOW_SECONDS,
+            window.rate(self.recent),
             tuple(sorted(self.kinds.items(), key=lambda kind: kind[1], reverse=True)),
+            last.netns,
+            last.uid,
+            last.cgroup,
         )
+
+
+class RetransmitCounts(NamedTuple):
+    """What is known of a connection's retransmits besides the latest record."""
+
+    segments: int
+    kinds: tuple[tuple[str, int], ...]
+    recent: RecentState
+
+
+class RetransmitTableState(NamedTuple):
+    """All that `RetransmitTable` knows, without what `peers` does."""
+
+    last: list[RetransmitRecord]
+    counts: list[RetransmitCounts]
+    """Of the same connection."""
+    dropped: int
 
 
 class RetransmitTable:
     """Bounded; when it is full the connection that retransmitted longest ago goes first."""
 
-    def __init__(self, max_rows: int = 1000) -> None:
+    def __init__(self, max_rows: int = 1000, peers: RetransmitPeers | None = None) -> None:
+        """`peers` counts the same by peer, also what has no row any more."""
         self._max_rows = max_rows
+        self._peers = RetransmitPeers() if peers is None else peers
         self._connections: OrderedDict[ConnectionOfOwner, Retransmits] = OrderedDict()
         self.dropped = 0
 
     def add(self, record: RetransmitRecord) -> None:
-        connection = (
-            record.saddr,
-            record.sport,
-            record.daddr,
-            record.dport,
-            record.netns,
-            record.pid,
-            record.comm,
-        )
+        connection = _connection(record)
         retransmits = self._connections.get(connection)
+        self._peers.add(record, is_new_connection=retransmits is None)
         if retransmits is None:
             retransmits = self._connections[connection] = Retransmits(record)
         else:
@@ -85,6 +93,36 @@ class RetransmitTable:
             self._connections.popitem(last=False)
             self.dropped += 1
 
-    def rows(self, now_ns: int) -> tuple[RetransmitRow, ...]:
+    def rows(self, window: Window) -> tuple[RetransmitRow, ...]:
         """The connection that retransmitted latest first."""
-        return tuple([retransmits.row(now_ns) for retransmits in reversed(self._connections.values())])
+        return tuple([retransmits.row(window) for retransmits in reversed(self._connections.values())])
+
+    def state(self) -> RetransmitTableState:
+        connections = self._connections.values()
+        return RetransmitTableState(
+            [retransmits.last for retransmits in connections],
+            [RetransmitCounts(r.segments, tuple(r.kinds.items()), r.recent.state()) for r in connections],
+            self.dropped,
+        )
+
+    def restore(self, state: RetransmitTableState) -> None:
+        """Go on from a state; what was held here is forgotten. `peers` has a state of its own."""
+        self._connections = OrderedDict()
+        for last, counts in zip(state.last, state.counts, strict=True):
+            retransmits = self._connections[_connection(last)] = Retransmits(last)
+            retransmits.segments = counts.segments
+            retransmits.kinds = dict(counts.kinds)
+            retransmits.recent = Recent.restored(counts.recent)
+        self.dropped = state.dropped
+
+
+def _connection(record: RetransmitRecord) -> ConnectionOfOwner:
+    return (
+        record.saddr,
+        record.sport,
+        record.daddr,
+        record.dport,
+        record.netns,
+        record.pid,
+        record.comm,
+    )

@@ -54,6 +54,8 @@ class TcpRow(NamedTuple):
     netns: int
     retransmits: int
     open: bool
+    uid: int | None = None
+    cgroup: str | None = None
 
 
 class RetransmitRow(NamedTuple):
@@ -74,6 +76,9 @@ class RetransmitRow(NamedTuple):
     """Segments a second over the last 10 s."""
     kinds: tuple[tuple[str, int], ...]
     """(kind, segments), most first."""
+    netns: int = 0
+    uid: int | None = None
+    cgroup: str | None = None
 
 
 class ConnectRow(NamedTuple):
@@ -87,6 +92,132 @@ class ConnectRow(NamedTuple):
     latency_ms: float
     result: str
     error: str | None
+    netns: int = 0
+    uid: int | None = None
+    cgroup: str | None = None
+
+
+class CommandRow(NamedTuple):
+    """All processes that exec'd under one name since counting began. Rates are of the last 10 s."""
+
+    comm: str
+    """For a failed exec the last part of its path, as the kernel would have named the process."""
+    running: int
+    execs: int
+    rate: float
+    failures: int
+    """Failed execs; a PATH search that ended well has none."""
+    exits: int
+    """Ends that were seen."""
+    nonzero: int
+    """Of these, by an exit code other than 0."""
+    killed: int
+    """Of these, by a signal."""
+    mean_s: float | None
+    """Lifetime of those that ended; None when none has."""
+    max_s: float | None
+    time_ns: int
+    """Of the latest exec."""
+    command: str
+    """Its command line, as in ExecRow."""
+    cgroup: str | None
+    uids: tuple[int, ...]
+    """Users seen, at most 16."""
+
+
+class PeerRow(NamedTuple):
+    """All connections with one service of one remote address. Bytes and segments are those since counting began."""
+
+    addr: str
+    port: int
+    """Of the service: the remote port of outgoing connections, the local one of incoming, the lower where the
+    direction is not known."""
+    direction: str | None
+    open: int
+    opened: int
+    rate: float
+    """Opened a second."""
+    ended: int
+    tx_rate: float
+    rx_rate: float
+    tx_bytes: int
+    rx_bytes: int
+    retransmits: int
+    time_ns: int
+    """When something happened last."""
+    comms: tuple[str, ...]
+    """Names of the processes at this end, the first seen first, at most 16."""
+
+
+class TalkerRow(NamedTuple):
+    """All connections of one process. Bytes and segments are those since counting began."""
+
+    pid: int
+    """0: owners that are not known."""
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    open: int
+    opened: int
+    rate: float
+    """Opened a second."""
+    ended: int
+    tx_rate: float
+    rx_rate: float
+    tx_bytes: int
+    rx_bytes: int
+    retransmits: int
+    time_ns: int
+    """When something happened last."""
+
+
+class RetransmitPeerRow(NamedTuple):
+    """Segments sent again to one service of one remote address since counting began."""
+
+    addr: str
+    port: int
+    """The lower of the two ports, which is mostly that of the service."""
+    segments: int
+    rate: float
+    kinds: tuple[tuple[str, int], ...]
+    """(kind, segments), most first."""
+    connections: int
+    """How often a connection turned up that was not in the table of connections."""
+    time_ns: int
+    """Of the latest one."""
+    comms: tuple[str, ...]
+
+
+class TargetRow(NamedTuple):
+    """The slow and failed connects to one address and port since counting began."""
+
+    addr: str
+    port: int
+    finished: int
+    rate: float
+    pending: int
+    ok: int
+    refused: int
+    timeout: int
+    unreachable: int
+    aborted: int
+    p50_ms: float | None
+    """Of those that finished, rounded up by at most a fifth; None when none has."""
+    p99_ms: float | None
+    max_ms: float | None
+    time_ns: int
+    """When the latest one ended, or of the look at the pending ones."""
+    comms: tuple[str, ...]
+
+
+class LetGo(NamedTuple):
+    """Entries of the aggregated tables that made room for others; what they counted is in no row."""
+
+    commands: int = 0
+    peers: int = 0
+    talkers: int = 0
+    retransmit_peers: int = 0
+    targets: int = 0
 
 
 class Rates(NamedTuple):
@@ -136,3 +267,16 @@ class Snapshot(NamedTuple):
     rates: Rates
     dropped_rows: int
     """Rows the store let go because a table was full (they were seen and counted, not lost)."""
+    commands: tuple[CommandRow, ...] = ()
+    """These five in no order that means something."""
+    peers: tuple[PeerRow, ...] = ()
+    talkers: tuple[TalkerRow, ...] = ()
+    retransmit_peers: tuple[RetransmitPeerRow, ...] = ()
+    targets: tuple[TargetRow, ...] = ()
+    since_ns: int = 0
+    """Since when these five count; 0 = nothing has come in."""
+    let_go: LetGo = LetGo()
+    retransmit_history: tuple[int, ...] = ()
+    """Segments sent again in each of the last full seconds, a minute at most, oldest first."""
+    histogram_partial: bool = False
+    """The histogram counts the connects that have a record, those that were slow or failed, not all of them."""

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from operator import itemgetter
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-from ebtop.store.connect_table import ConnectTable
-from ebtop.store.connections import ConnectionTable
-from ebtop.store.processes import ProcessTable
-from ebtop.store.rates import EventRates, IntervalRate
+from ebtop.store.aggregates import Aggregates, AggregatesState
+from ebtop.store.connect_table import ConnectTable, ConnectTableState
+from ebtop.store.connections import ConnectionTable, ConnectionTableState
+from ebtop.store.processes import ProcessTable, ProcessTableState
+from ebtop.store.rates import EventRates, EventRatesState, IntervalRate, IntervalRateState
 from ebtop.store.records import (
     Batch,
     ConnectRecord,
@@ -21,15 +22,27 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
-from ebtop.store.retransmit_table import RetransmitTable
+from ebtop.store.retransmit_table import RetransmitTable, RetransmitTableState
 from ebtop.store.rows import Rates, Snapshot
 from ebtop.store.stack_queue import StackQueue
 
 _time_ns = itemgetter(0)
 
 
+class StoreState(NamedTuple):
+    """All that a store knows at one moment, except the stacks that nobody has taken."""
+
+    processes: ProcessTableState
+    connections: ConnectionTableState
+    retransmits: RetransmitTableState
+    connects: ConnectTableState
+    events: EventRatesState
+    samples: IntervalRateState
+    aggregates: AggregatesState
+
+
 class Store:
-    """Aggregates what the live screen shows. Both methods may be called from any thread.
+    """Aggregates what the live screen shows. All methods may be called from any thread.
 
     Memory is bounded by the `max_*` of each table. `clock` (wall clock, ns since the Unix epoch) is used
     for ages and for what is "now" when rates are read; everything else goes by the records' own times.
@@ -46,13 +59,22 @@ class Store:
         max_retransmits: int = 1000,
         max_connects: int = 1000,
         max_stacks: int = 20_000,
+        keep_stacks: bool = True,
+        own_histogram: bool = False,
     ) -> None:
+        """`keep_stacks` false: stacks are only counted, somebody else hands them out. `own_histogram`: count the
+        connects that are ingested, because the kernel's histogram is about others too."""
         self._clock = clock
         self._lock = Lock()
-        self._processes = ProcessTable(max_execs)
-        self._connections = ConnectionTable(max_open, max_ended, keep_ended_s, self._count_opening)
-        self._retransmits = RetransmitTable(max_retransmits)
-        self._connects = ConnectTable(max_connects)
+        self.aggregates = Aggregates()
+        self._processes = ProcessTable(max_execs, self.aggregates.commands)
+        self._connections = ConnectionTable(
+            max_open, max_ended, keep_ended_s, self._count_opening, self.aggregates.traffic
+        )
+        self._retransmits = RetransmitTable(max_retransmits, self.aggregates.retransmit_peers)
+        self._connects = ConnectTable(max_connects, self.aggregates.targets, own_histogram=own_histogram)
+        self._keep_stacks = keep_stacks
+        self._own_histogram = own_histogram
         self._stacks = StackQueue(max_stacks)
         self._events = EventRates()
         self._samples = IntervalRate()
@@ -69,6 +91,7 @@ class Store:
     def ingest(self, batch: Batch) -> None:
         """Take in a batch. The work is proportional to it; its records may be in any order."""
         with self._lock:
+            self.aggregates.begin(batch.time_ns)
             if batch.pending_connects is not None:
                 self._connects.replace_pending(batch.pending_connects)
             for record in sorted(batch.records, key=_time_ns):
@@ -76,7 +99,7 @@ class Store:
                     self._add[type(record)](record)
             if batch.tcp_scan is not None:
                 self._connections.scan(batch.tcp_scan)
-            if batch.connect_histogram is not None:
+            if batch.connect_histogram is not None and not self._own_histogram:
                 self._connects.histogram = batch.connect_histogram
             if self._drained or batch.sampled_s:
                 self._add_drain(batch)
@@ -89,20 +112,54 @@ class Store:
             self._processes.expire(now_ns)
             self._connections.expire(now_ns)
             stacks, sampled_s = self._stacks.take()
+            aggregates, window = self.aggregates, self.aggregates.window(now_ns)
             return Snapshot(
                 now_ns,
                 self._processes.rows(now_ns),
                 self._connections.rows(),
                 self._connections.netns,
                 self._connections.netns_missed,
-                self._retransmits.rows(now_ns),
+                self._retransmits.rows(window),
                 self._connects.rows(),
                 self._connects.histogram,
                 stacks,
                 sampled_s,
                 self._rates(now_ns),
                 self._dropped_rows(),
+                aggregates.commands.rows(window),
+                aggregates.traffic.peers(window),
+                aggregates.traffic.talkers(window),
+                aggregates.retransmit_peers.rows(window),
+                aggregates.targets.rows(window, self._connects.pending),
+                aggregates.since_ns,
+                aggregates.let_go,
+                self._events.history("retransmits", now_ns, aggregates.since_ns),
+                self._own_histogram,
             )
+
+    def state(self) -> StoreState:
+        """What `restore` needs to go on from here. Milliseconds; what it consists of does not change any more."""
+        with self._lock:
+            return StoreState(
+                self._processes.state(),
+                self._connections.state(),
+                self._retransmits.state(),
+                self._connects.state(),
+                self._events.state(),
+                self._samples.state(),
+                self.aggregates.state(),
+            )
+
+    def restore(self, state: StoreState) -> None:
+        """Go on from a state; what came in here is forgotten."""
+        with self._lock:
+            self._processes.restore(state.processes)
+            self._connections.restore(state.connections)
+            self._retransmits.restore(state.retransmits)
+            self._connects.restore(state.connects)
+            self._events.restore(state.events)
+            self._samples.restore(state.samples)
+            self.aggregates.restore(state.aggregates)
 
     def _add_exec(self, record: ExecRecord) -> None:
         self._events.count("execs" if record.ret >= 0 else "exec_failures", record.time_ns)
@@ -133,7 +190,8 @@ class Store:
         self._samples.add(sum([stack.samples for stack in self._drained]))
         if batch.sampled_s:
             self._samples.close(batch.time_ns, batch.sampled_s)
-        self._stacks.add(self._drained.copy(), batch.sampled_s)
+        if self._keep_stacks:
+            self._stacks.add(self._drained.copy(), batch.sampled_s)
         self._drained.clear()
 
     def _rates(self, now_ns: int) -> Rates:

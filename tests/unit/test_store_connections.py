@@ -23,8 +23,9 @@ def test_connect_event_opens() -> None:
     table = ConnectionTable()
     table.opened(tcp("connect", 1, ip=6, saddr="::1", daddr="::2", duration_s=0.2, netns=7))
     assert only(table) == TcpRow(
-        0xA0, 300, "curl", "exact", 6, "::1", 40000, "::2", 443, "out", "ESTABLISHED", 0, 0, 0.0, 0.0, 0.2, 7, 0, True
-    )
+        0xA0, 300, "curl", "exact", 6, "::1", 40000, "::2", 443, "out", "ESTABLISHED", 0, 0, 0.0, 0.0, 0.2, 7, 0, True,
+        1000, "/user.slice",
+    )  # fmt: skip
 
 
 def test_rates_are_the_difference_between_two_scans() -> None:

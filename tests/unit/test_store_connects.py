@@ -2,16 +2,17 @@ from __future__ import annotations
 
 from ebtop.store.connect_table import ConnectTable
 from ebtop.store.rows import ConnectRow
-from tests.unit.record_makers import at, connect
+from tests.unit.record_makers import NETNS, at, connect
 
 
 def test_finished_connects_newest_first() -> None:
     table = ConnectTable()
     table.add(connect(2, "refused", 0.4, error="ECONNREFUSED"))
     table.add(connect(1, "ok", 1017.0, daddr="10.0.0.9"))
+    whose = NETNS, 1000, "/user.slice"
     assert table.rows() == (
-        ConnectRow(at(2), 300, "curl", "10.0.0.2", 443, 0.4, "refused", "ECONNREFUSED"),
-        ConnectRow(at(1), 300, "curl", "10.0.0.9", 443, 1017.0, "ok", None),
+        ConnectRow(at(2), 300, "curl", "10.0.0.2", 443, 0.4, "refused", "ECONNREFUSED", *whose),
+        ConnectRow(at(1), 300, "curl", "10.0.0.9", 443, 1017.0, "ok", None, *whose),
     )
 
 

@@ -38,14 +38,27 @@ def test_a_source_ahead_of_the_clock_does_not_show_a_second_that_is_not_over() -
     rates.count("execs", at(1.5), 10)
     rates.count("execs", at(7.5), 99)
     rates.covered(at(8.5))
-    assert rates.last_full_second(at(2.5)) == {}
+    assert rates.last_full_second(at(2.5)) == {"execs": 10}
+    assert rates.last_full_second(at(7.9)) == {}
+
+
+def test_history_is_the_full_seconds_since_then_of_the_last_minute() -> None:
+    rates = EventRates()
+    for second in range(100):
+        rates.count("retransmits", at(second), second)
+    rates.count("retransmits", at(50), 1000)
+    rates.covered(at(100.5))
+    assert rates.history("retransmits", at(100.5), at(97.2)) == (97, 98, 99)
+    assert rates.history("retransmits", at(103), at(99)) == (99, 0, 0)
+    assert rates.history("retransmits", at(100.5), at(0)) == (*range(40, 50), 1050, *range(51, 100))
+    assert rates.history("retransmits", at(100.5), 0) == ()
 
 
 def test_old_seconds_are_let_go() -> None:
     rates = EventRates()
     for second in range(10_000):
         rates.count("execs", at(second))
-    assert len(rates._seconds) <= 6
+    assert len(rates._seconds) <= 64
 
 
 def test_interval_rate_is_that_of_the_last_interval() -> None:

@@ -198,3 +198,33 @@ def test_readers_see_whole_batches_while_others_write() -> None:
     writer.join()
     assert torn == []
     assert len(store.snapshot().execs) + store.snapshot().dropped_rows == pairs * batches
+
+
+def test_aggregates_count_what_the_tables_have_let_go() -> None:
+    """Tables of one row each; 300 processes, connections, retransmits and connects of three kinds."""
+    store = Store(FakeClock(400), max_execs=1, max_open=1, max_ended=1, max_retransmits=1, max_connects=1)
+    store.ingest(batch(time=0, tcp_scan=scan(0)))
+    for i in range(1, 301):
+        store.ingest(
+            batch(
+                exec_(i, i, f"cmd{i % 3}"),
+                exit_(i + 0.5, i, comm=f"cmd{i % 3}"),
+                tcp("close", i, key=i, duration_s=0.0, daddr=f"10.0.0.{i % 3}", pid=1 + i % 3, tx_bytes=10),
+                retransmit(i, sport=i, daddr=f"10.0.0.{i % 3}", dport=0),
+                connect(i, key=i, daddr=f"10.0.0.{i % 3}"),
+            )
+        )
+    snapshot = store.snapshot()
+    assert [(row.execs, row.exits) for row in snapshot.commands] == [(100, 100)] * 3
+    assert [(row.opened, row.ended, row.tx_bytes) for row in snapshot.peers] == [(100, 100, 1000)] * 3
+    assert [(row.opened, row.tx_bytes) for row in snapshot.talkers] == [(100, 1000)] * 3
+    assert [row.segments for row in snapshot.retransmit_peers] == [100] * 3
+    assert [row.finished for row in snapshot.targets] == [100] * 3
+    assert (snapshot.since_ns, sum(snapshot.let_go)) == (at(0), 0)
+
+
+def test_history_of_retransmits() -> None:
+    store = Store(FakeClock(4.5))
+    store.ingest(batch(retransmit(1.2, 5), retransmit(3.1, 7), time=1))
+    store.ingest(batch(time=4.2))
+    assert store.snapshot().retransmit_history == (5, 0, 7)
