@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ebtop.export.folded_stack import folded
-from ebtop.export.record_types import owner_known, type_name
+from ebtop.export.record_types import owner_known
 from ebtop.export.timestamps import local_clock
 from ebtop.store.command_line import command_line
 from ebtop.store.names import signal_name
@@ -20,6 +20,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
+from ebtop.store.type_names import type_name
 
 UNKNOWN = "-"
 

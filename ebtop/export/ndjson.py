@@ -12,7 +12,7 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
-from ebtop.export.record_types import owner_known, type_name
+from ebtop.export.record_types import owner_known
 from ebtop.export.timestamps import rfc3339
 from ebtop.store.containers import Container, ContainerLookup, no_containers
 from ebtop.store.records import (
@@ -25,6 +25,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
+from ebtop.store.type_names import type_name
 
 _MAX_PLACES = 20_000
 

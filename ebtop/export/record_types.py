@@ -1,4 +1,4 @@
-"""The name of each record type, and which types a probe yields."""
+"""Which record types a probe yields, and what stands over them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
-
-_TYPE_NAMES: dict[type[Record], str] = {
-    ExecRecord: "exec",
-    ExitRecord: "exit",
-    TcpRecord: "tcp",
-    RetransmitRecord: "retransmit",
-    ConnectRecord: "connect",
-    StackRecord: "stack",
-}
+from ebtop.store.type_names import TYPE_NAMES
 
 PROBE_TYPES: dict[str, tuple[type[Record], ...]] = {
     "cpu": (StackRecord,),
@@ -35,11 +27,6 @@ PROBE_TYPES: dict[str, tuple[type[Record], ...]] = {
 }
 
 
-def type_name(record: Record) -> str:
-    """The `type` of a record's JSON line."""
-    return record.type if isinstance(record, EventRecord) else _TYPE_NAMES[type(record)]
-
-
 def types_of(probes: Sequence[str]) -> tuple[type[Record], ...]:
     """The record types of these probes, each once, in their order. A probe not named here yields events."""
     types: dict[type[Record], None] = {}
@@ -50,7 +37,7 @@ def types_of(probes: Sequence[str]) -> tuple[type[Record], ...]:
 
 def title(record_type: type[Record]) -> str:
     """What stands over the columns of a type in a table of several."""
-    return _TYPE_NAMES.get(record_type, "others")
+    return TYPE_NAMES.get(record_type, "others")
 
 
 def owner_known(record: Record) -> bool:
