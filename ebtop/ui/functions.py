@@ -73,6 +73,7 @@ class FunctionsTable(Table[FunctionRow]):
 
     def __init__(self) -> None:
         super().__init__(COLUMNS, key=lambda row: row.function.frame)
+        self.sort_column = next(column for column in COLUMNS if column.title == "SELF %")
 
     def move_to(self, index: int) -> None:
         super().move_to(index)

@@ -8,10 +8,10 @@ from textual.message import Message
 
 from ebtop.store.flame_paths import title_of
 from ebtop.store.flame_search import FrameSearch, Wanted
-from ebtop.store.flame_tree import FlameTree
 from ebtop.store.flame_window import FlameWindow
 from ebtop.store.records import Frame
 from ebtop.ui.commands import bindings
+from ebtop.ui.frame_line import cpus
 from ebtop.ui.icicle_layout import FRAME, MIN_CELLS, REST, Span, layout
 from ebtop.ui.strips import Line, Run, StripWidget, fit
 from ebtop.units import share
@@ -186,7 +186,7 @@ class Icicle(StripWidget, can_focus=True):
         path = [0, *tree.path(node)]
         while self.zoomed not in path:
             self.zooms.pop()
-        if tree.total[node] * width >= MIN_CELLS * tree.total[self.zoomed]:
+        if self._wide(node):
             return
         wide = (n for n in path if tree.total[node] * width >= _READABLE_CELLS * tree.total[n])
         self._zoom_to(next(wide, node))
@@ -223,12 +223,15 @@ class Icicle(StripWidget, can_focus=True):
         return len(tree.path(node)) - len(tree.path(self.zoomed))
 
     def _heaviest_child(self, node: int) -> int:
-        """Of the children that are drawn; the node itself when there are none."""
-        tree = self.window.tree
-        drawn = [child for child in tree.children(node) if child in self._edges] or [
-            child for child in tree.children(node) if node not in self._edges and tree.total[child] > 0
-        ]
-        return max(drawn, key=tree.total.__getitem__, default=node)
+        """Of the children that are wide enough to be drawn, or of all below one that is not; else the node itself."""
+        total = self.window.tree.total
+        heaviest = max(self.window.tree.children(node), key=total.__getitem__, default=node)
+        return heaviest if total[heaviest] and (self._wide(heaviest) or not self._wide(node)) else node
+
+    def _wide(self, node: int) -> bool:
+        """Whether a node is drawn, if not on the part that is scrolled to."""
+        total = self.window.tree.total
+        return total[node] * self.size.width >= MIN_CELLS * total[self.zoomed]
 
     def _breadcrumb(self, width: int) -> Line:
         """The way down to the top row; where it is too long its middle is left out."""
@@ -264,7 +267,7 @@ class Icicle(StripWidget, can_focus=True):
                     style = "chosen"
                 elif search:
                     style = ("match:" if search.matches_node(node) else "ghost:") + style
-                runs.append((_label(tree, node, cells), style))
+                runs.append((self._label(node, cells), style))
             elif role == REST:
                 text = f"+{hidden}"
                 chosen = node == marked and cursor not in (-1, marked)
@@ -278,14 +281,18 @@ class Icicle(StripWidget, can_focus=True):
     def _style(self, frame: Frame) -> str:
         return self.palette.frame("process" if frame.kind == "thread" else frame.kind, frame.name)
 
-
-def _label(tree: FlameTree, node: int, cells: int) -> str:
-    """A frame's name behind its edge, which tells frames apart where there is no colour; a process says its share."""
-    frame = tree.frame(node)
-    name = title_of(frame)
-    if frame.kind in ("process", "thread") and cells >= len(name) + 8:
-        part = share(tree.total[node], tree.total[0])
-        return "▏" + fit(name, cells - len(part) - 2) + part + " "
-    if cells > 3:
-        return "▏" + fit(name, cells - 1)
-    return "▏" + fit(name, cells)[: cells - 1] if name.isascii() else "▏".ljust(cells)
+    def _label(self, node: int, cells: int) -> str:
+        """A name behind its edge, which tells frames apart where there is no colour; some say what share they are."""
+        tree, window = self.window.tree, self.window
+        frame = tree.frame(node)
+        name, aside = title_of(frame), ""
+        if node == 0:
+            busy = window.cpus_of(tree.total[0])
+            aside = "" if busy is None else f"{cpus(busy)} CPUs"
+        elif frame.kind in ("process", "thread") or node == self.zoomed:
+            aside = share(tree.total[node], tree.total[0])
+        if aside and cells >= len(name) + len(aside) + 4:
+            return "▏" + fit(name, cells - len(aside) - 2) + aside + " "
+        if cells > 3:
+            return "▏" + fit(name, cells - 1)
+        return "▏" + fit(name, cells)[: cells - 1] if name.isascii() else "▏".ljust(cells)

@@ -252,7 +252,6 @@ class CpuPane(Pane):
 
     def action_functions(self) -> None:
         self._show_body(self.icicle if self.flat else self.functions)
-        self.draw()
 
     def action_search_name(self) -> None:
         frame = self._frame()
@@ -260,11 +259,14 @@ class CpuPane(Pane):
             self._find(Wanted(frame.name, whole=True))
 
     def action_show_function(self) -> None:
-        if row := self.functions.chosen:
-            self._show_body(self.icicle)
-            self.icicle.move_to(self.icicle.zoomed)
-            self._find(Wanted(row.function.frame.name, whole=True))
-            self.icicle.find_next(1)
+        row = self.functions.chosen
+        if row is None:
+            return
+        self._show_body(self.icicle)
+        self.icicle.move_to(self.icicle.zoomed)
+        self._find(Wanted(row.function.frame.name, whole=True))
+        # How much of it can be seen is known once the icicle has its place.
+        self.call_after_refresh(self.search_next, 1)
 
     # How
 
@@ -311,10 +313,10 @@ class CpuPane(Pane):
         self.body = body
         if focused:
             self.screen.set_focus(body)
+        # Only then has it got its place on the screen.
+        self.call_after_refresh(self.draw)
 
     def _list_functions(self) -> None:
-        if not self.functions.shown:
-            return
         rows = self._function_table.rows()
         if search := self.icicle.search:
             matches = search.wanted.matcher()
