@@ -8,8 +8,8 @@ import time
 from typing import NamedTuple
 
 from ebtop.kernel.cgroups import CgroupHierarchy
-from ebtop.kernel.user_names import UserNames
 from ebtop.store.source import ProcessFacts
+from ebtop.store.user_names import UserNames
 from ebtop.text import clean, printable
 
 _MAX_BYTES = 64 << 10

@@ -13,8 +13,8 @@ import pytest
 
 from ebtop.kernel.cgroups import CgroupHierarchy
 from ebtop.kernel.process_facts import ProcessReader
-from ebtop.kernel.user_names import UserNames
 from ebtop.store.source import ProcessFacts
+from ebtop.store.user_names import UserNames
 
 UNIFIED = CgroupHierarchy("/sys/fs/cgroup", "")
 TICK = os.sysconf("SC_CLK_TCK")

@@ -11,8 +11,8 @@ from ebtop.kernel.containers import containerd, crio, docker, podman
 from ebtop.kernel.containers.files import Files, Names
 from ebtop.kernel.containers.kubelet import KubeletLogs
 from ebtop.kernel.containers.paths import Identity, identify
-from ebtop.kernel.user_names import UserNames
 from ebtop.store.containers import Container
+from ebtop.store.user_names import UserNames
 
 _MAX_KNOWN = 20_000
 """Paths; when there are more, all are forgotten and found again."""
