@@ -137,6 +137,11 @@ class Store:
                 self._own_histogram,
             )
 
+    def rates(self) -> Rates:
+        """Of this moment; as in a snapshot, without making one."""
+        with self._lock:
+            return self._rates(self._clock())
+
     def state(self) -> StoreState:
         """What `restore` needs to go on from here. Milliseconds; what it consists of does not change any more."""
         with self._lock:
