@@ -9,6 +9,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from ebtop.store.end_states import end_state
 from ebtop.store.rates import IntervalRate, IntervalRateState
 from ebtop.store.records import TcpRecord, TcpScan
 from ebtop.store.rows import TcpRow
@@ -30,7 +31,6 @@ _MIN_INTERVAL_S = 0.1
 # A scan of many connections takes a while; what its reader saw may be this much older than its time says.
 _SCAN_TAKES_NS = 1_000_000_000
 
-_END_STATES = {"ECONNREFUSED": "refused", "ETIMEDOUT": "timeout", "ECONNRESET": "reset"}
 
 
 class Ended:
@@ -353,17 +353,11 @@ class ConnectionTable:
 
 
 def _ended_row(record: TcpRecord, prior: TcpRow | None) -> TcpRow:
-    return _row(record, prior, record.time_ns, _end_state(record), is_open=False)
+    return _row(record, prior, record.time_ns, end_state(record), is_open=False)
 
 
 def _same(row: TcpRow) -> TcpRow:
     return row
-
-
-def _end_state(record: TcpRecord) -> str:
-    if record.error in _END_STATES:
-        return _END_STATES[record.error]
-    return "reset" if record.reset else "closed"
 
 
 def _row(

@@ -26,6 +26,11 @@ class UserNames:
         self._refresh()
         return self._names.get(uid)
 
+    def uid(self, name: str) -> int | None:
+        """The number of the user whose printable name it is; None for one that is not listed."""
+        self._refresh()
+        return next((uid for uid, known in self._names.items() if known == name), None)
+
     def home(self, uid: int) -> str | None:
         """The home folder as it is listed, for opening; not for people."""
         self._refresh()

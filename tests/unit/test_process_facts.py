@@ -159,6 +159,7 @@ def test_user_names_follow_the_file(tmp_path: Path) -> None:
     file.write_bytes(b"bad line\nann:x:1000:1000::/home/ann:/bin/sh\nann2:x:1000:1000::/x:/bin/sh\nx\x1b:x:5:5:::\n")
     users = UserNames(str(file))
     assert (users.name(1000), users.home(1000), users.name(5), users.name(0)) == ("ann", "/home/ann", "x\\x1b", None)
+    assert (users.uid("ann"), users.uid("x\\x1b"), users.uid("nobody")) == (1000, 5, None)
     file.write_text("bob:x:1000:1000::/home/bob:/bin/sh\n")
     os.utime(file, ns=(1, 1))
     assert users.name(1000) == "bob"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from ebtop.store.end_states import END_STATES, end_state
 from ebtop.store.filter import kinds
 from ebtop.store.filter.kinds import Kind
 from ebtop.store.records import (
@@ -206,9 +207,11 @@ FIELDS: tuple[Field, ...] = (
         kinds.Choice(), _of((TcpRecord,), lambda r: r.direction), ("direction",), {TcpRecord: ("in", "out")},
     ),
     Field(
-        "state", "TCP state", "state:syn_sent",
-        kinds.Choice(), _of((TcpRecord, RetransmitRecord), lambda r: r.state), (),
-        dict.fromkeys((TcpRecord, RetransmitRecord), _TCP_STATES),
+        "state", "TCP state; of a connection's end how it ended, or the state before", "state:syn_sent",
+        kinds.Choice(),
+        _of((RetransmitRecord,), lambda r: r.state)
+        | _of((TcpRecord,), lambda r: r.state, lambda r: end_state(r) if r.event == "close" else None), (),
+        {TcpRecord: (*_TCP_STATES, *END_STATES), RetransmitRecord: _TCP_STATES},
     ),
     Field(
         "event", "what happened to a connection; live = it is open", "event:accept",

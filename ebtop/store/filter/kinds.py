@@ -195,7 +195,9 @@ class User(Text):
     def _uid(self, n: int, text: str) -> int:
         uid = int(text) if text.isdecimal() and text.isascii() else users.uid_of(text)
         if uid is None:
-            raise BadValue(n, f"there is no user {text} on this node", "give a name that `getent passwd` has, or a uid")
+            raise BadValue(
+                n, f"there is no user {text} on this node", f"give a name of /etc/passwd, or the uid: id -u {text}"
+            )
         return uid
 
 

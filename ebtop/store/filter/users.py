@@ -1,24 +1,20 @@
-"""Names of users, looked up once each."""
+"""Names of users for `user:`."""
 
 from __future__ import annotations
 
-import pwd
 from functools import lru_cache
 
+from ebtop.store.user_names import UserNames
 
-@lru_cache(maxsize=1024)
+_NAMES = UserNames()
+
+
 def uid_of(name: str) -> int | None:
     """The uid of a user of this node; None when there is no such user."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except (KeyError, OSError, ValueError):
-        return None
+    return _NAMES.uid(name)
 
 
 @lru_cache(maxsize=4096)
 def name_of(uid: int) -> str:
-    """The user's name, or the uid as text where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OSError, OverflowError):
-        return str(uid)
+    """The user's name, or the uid as text where there is none. Asked for every record: looked up once."""
+    return _NAMES.name(uid) or str(uid)
