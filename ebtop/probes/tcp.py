@@ -31,6 +31,10 @@ _MAX_NAMESPACES = 64
 _FIND_NAMESPACES_S = 10.0
 _SCAN_SHARE = 100
 """A scan may take one part in this many of the time; on a node with 50,000 sockets it comes less often."""
+_QUIET_SHARE, _QUIET_PAUSE_S = 400, 1.9
+_QUIET_ROWS, _QUIET_BYTES = 4, 64 << 10
+"""Where hardly anything moves, a scan may take less, but waits no longer than this for it: the kernel walks through
+all of its table, which is large on a large node, however few connections there are."""
 
 _LISTEN = TCP_STATES.index("LISTEN")
 _SETTLED = (OWNERS.index("exact"), OWNERS.index("proc"))
@@ -87,6 +91,7 @@ class TcpProbe(Probe):
         self._namespaces: dict[int, str] = {}
         self._namespaces_found = -_FIND_NAMESPACES_S
         self._next_scan = 0.0
+        self._quiet = False
         self._known: dict[int, tuple[bytes, TcpRecord]] = {}
         sockets.report(ends=True, openings=context.settings.tcp_openings)
 
@@ -104,7 +109,10 @@ class TcpProbe(Probe):
             return batch
         scan, accepts = self.scan(batch.time_ns)
         took = time.monotonic() - began
-        self._next_scan = began + took * _SCAN_SHARE
+        pause = took * _SCAN_SHARE
+        if self._quiet:
+            pause = max(pause, min(took * _QUIET_SHARE, _QUIET_PAUSE_S))
+        self._next_scan = began + pause
         return batch._replace(tcp_scan=scan, records=[*batch.records, *accepts])
 
     def scan(self, time_ns: int) -> tuple[TcpScan, list[TcpRecord]]:
@@ -129,12 +137,18 @@ class TcpProbe(Probe):
                 fresh[key] = known
             else:
                 changed.append((data, OpenSocket._make(row)))
+        self._quiet = len(changed) <= _QUIET_ROWS and self._moved([row for _, row in changed]) < _QUIET_BYTES
         accepts = [self._accept(row) for _, row in changed if row.accepted]
         holders = self._find_holders([row for _, row in changed], [row for row in listeners if not row.owner])
         for data, row in changed:
             fresh[row.socket] = data, self._record(time_ns, row, holders.get(row.inode))
         self._known = fresh
         return TcpScan(time_ns, tuple([record for _, record in fresh.values()]), tuple(read), missed), accepts
+
+    def _moved(self, rows: list[OpenSocket]) -> int:
+        """Bytes in both directions since the last scan."""
+        before = sum(k[1].tx_bytes + k[1].rx_bytes for row in rows if (k := self._known.get(row.socket)) is not None)
+        return sum(row.sent + row.received for row in rows) - before
 
     def _walk_namespaces(self) -> tuple[bytes, list[int], int]:
         now = time.monotonic()
