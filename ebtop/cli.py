@@ -22,6 +22,7 @@ from ebtop.text import clean
 if TYPE_CHECKING:
     from ebtop.probes.base import Settings
     from ebtop.probes.filters import FilterSpec
+    from ebtop.store.filter import Filter
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -75,13 +76,13 @@ def _run(arguments: list[str]) -> int:
     gc.set_threshold(20_000, 20, 20)
     if options.command == "demo":
         return _demo(options, settings)
-    filter_spec = _filter(options)
+    chosen, filter_spec = _chosen(options.filter), _filter(options)
     if options.command == "trace":
-        return _trace(options, settings, filter_spec)
-    return _live(options, settings, filter_spec)
+        return _trace(options, settings, filter_spec, chosen)
+    return _live(options, settings, filter_spec, chosen)
 
 
-def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec) -> int:
+def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec, chosen: Filter | None) -> int:
     from ebtop.probes import parse_names
     from ebtop.trace import TraceOptions, trace
 
@@ -89,7 +90,7 @@ def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterS
     duration = parse_duration(options.duration) if options.duration is not None else None
     interval = parse_duration(options.interval) if options.interval is not None else None
     _require_privileges()
-    return trace(TraceOptions(probes, options.json, duration, interval, settings, filter_spec))
+    return trace(TraceOptions(probes, options.json, duration, interval, settings, filter_spec, chosen))
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:
@@ -103,28 +104,34 @@ def _demo(options: argparse.Namespace, settings: Settings) -> int:
             leave = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
             leave.daemon = True
             leave.start()
-        code = _live(options, settings, demo.filter_spec, demo.notes)
+        code = _live(options, settings, demo.filter_spec, notes=demo.notes)
     in_time = seconds is not None and not leave.is_alive() and code == 128 + signal.SIGTERM
     return 0 if in_time else code
 
 
-def _live(options: argparse.Namespace, settings: Settings, filter_spec: FilterSpec, notes: Sequence[str] = ()) -> int:
-    """The screen on what `filter_spec` says; `notes` go to its log."""
+def _live(
+    options: argparse.Namespace,
+    settings: Settings,
+    filter_spec: FilterSpec,
+    chosen: Filter | None = None,
+    notes: Sequence[str] = (),
+) -> int:
+    """The screen on what `filter_spec` says, filtered by `chosen` at first; `notes` go to its log."""
     from ebtop.probes import parse_names
 
     probes = parse_names(options.probes)
     _require_terminal()
     _require_privileges()
     from ebtop.session import LiveSource
-    from ebtop.store.store import Store
+    from ebtop.store.timeline import Timeline
     from ebtop.ui import app
 
     source = LiveSource(probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S)
     for note in notes:
         source.log(note)
     return app.run(
-        source, Store(), filter_text=filter_spec.describe(), ascii_only=options.ascii, mouse=not options.no_mouse,
-        log=source.log,
+        source, Timeline(), asked_for=filter_spec.describe(), ascii_only=options.ascii,
+        mouse=False if options.no_mouse else None, theme=options.theme, log=source.log,
     )  # fmt: skip
 
 
@@ -161,6 +168,21 @@ def _filter(options: argparse.Namespace) -> FilterSpec:
     return FilterSpec(frozenset(pids), options.children, frozenset(comms), tuple(cgroups))
 
 
+def _chosen(texts: list[str]) -> Filter | None:
+    """What all of these expressions let through; None = everything."""
+    if not any(map(str.strip, texts)):
+        return None
+    from ebtop.kernel.cgroups import CgroupHierarchy, subtree_ids
+    from ebtop.store.filter import parse
+
+    filters = [parse(text) for text in texts]
+    chosen = filters[0] if len(filters) == 1 else parse(" ".join(f"({f.text})" for f in filters if f))
+    pushed = chosen.pushed()
+    for path in pushed.cgroups if pushed is not None else ():
+        subtree_ids(CgroupHierarchy.detect(), path)
+    return chosen
+
+
 def _containers(names: list[str]) -> list[str]:
     """Cgroups of containers and pods; says what was taken where it is more than was named."""
     from ebtop.kernel.cgroups import CgroupHierarchy
@@ -189,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
         command.add_argument("--ascii", action="store_true", help="draw with ASCII only")
         command.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+        command.add_argument("--theme", metavar="NAME", default="", help="colours: a name or a TOML file")
     trace = commands.add_parser("trace", help="lines on standard output", allow_abbrev=False)
     trace.add_argument("probes", metavar="PROBE[,PROBE...]", help=f"which probes ({_default_probes()})")
     trace.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -209,6 +232,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_filters(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("filters", "applied in the kernel; values of one kind are alternatives")
+    group.add_argument(
+        "--filter", metavar="EXPR", action="append", default=[],
+        help="only what passes, in the kernel where it can decide: 'comm:nginx port:443 lat>100ms', 'type:exec ret!=0'; "
+        "the README has all fields",
+    )  # fmt: skip
     group.add_argument("--pid", metavar="N,..", action="append", default=[], help="only these processes")
     group.add_argument("--children", action="store_true", help="and what those processes fork")
     group.add_argument("--comm", metavar="NAME", action="append", default=[], help="only tasks of this name")

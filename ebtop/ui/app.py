@@ -14,41 +14,70 @@ from ebtop.store.source import Source, UnloadProof
 from ebtop.ui.proof import proofs_text
 
 if TYPE_CHECKING:
-    from ebtop.ui.live import SnapshotStore
+    from ebtop.store.selection import Selection
+    from ebtop.store.timeline import Timeline
 
 
 def run(
     source: Source,
-    store: SnapshotStore,
+    timeline: Timeline,
     *,
-    filter_text: str = "",
+    asked_for: str = "",
+    selection: Selection | None = None,
+    greeting: str = "",
     ascii_only: bool = False,
-    mouse: bool = True,
+    mouse: bool | None = None,
     theme: str = "",
     log: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Run the TUI until it is left; returns the exit code. `log` gets what libraries print meanwhile.
 
+    `asked_for` says in the header what the source was restricted to from the start, `selection` is a filter that the
+    user may change, `greeting` stands in the last line at first. What is not given comes from the user's config.toml.
+
     Raises EbtopError, before anything is loaded, where the terminal can not show it or the theme is bad.
     """
     _check_terminal()
+    from ebtop.ui import config, keymap
+
+    settings, problems = config.load()
+    keys, more = keymap.load()
+    theme = theme or settings.theme
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
-    source.start(store.ingest)
+    source.start(timeline.ingest)
     try:
         with CapturedOutput(log):
-            return _show(source, store, filter_text, ascii_only, mouse, theme)
+            from ebtop.ui.glyphs import terminal_is_ascii
+            from ebtop.ui.live import LiveApp
+            from ebtop.ui.themes import load
+
+            app = LiveApp(
+                source,
+                timeline,
+                load(theme),
+                asked_for=asked_for,
+                selection=selection,
+                ascii_only=ascii_only or settings.ascii or terminal_is_ascii(),
+                greeting=greeting or _greeting(settings.hint),
+                problems=(*problems, *more),
+                keymap=keys,
+                refresh_s=settings.refresh,
+            )
+            app.run(mouse=settings.mouse if mouse is None else mouse)
+            if app._exception is not None:  # Textual has printed it to where nobody reads
+                raise app._exception
+            return app.return_code or 0
     finally:
         _tell(source.close())
 
 
-def _show(source: Source, store: SnapshotStore, filter_text: str, ascii_only: bool, mouse: bool, theme: str) -> int:
-    from ebtop.ui.glyphs import terminal_is_ascii
-    from ebtop.ui.live import LiveApp
-    from ebtop.ui.themes import load
+def _greeting(hint: bool) -> str:
+    """What to press, on somebody's first start."""
+    from ebtop.ui.config import first_start
 
-    app = LiveApp(source, store, load(theme), filter_text=filter_text, ascii_only=ascii_only or terminal_is_ascii())
-    app.run(mouse=mouse)
-    return app.return_code or 0
+    if not (first_start() and hint):
+        return ""
+    return "Tab goes from pane to pane, Enter goes into a row, Esc back, f filters, Space freezes, ? explains, q leaves"
 
 
 def _check_terminal() -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
 
 from textual import events
 from textual.message import Message
 
+from ebtop.store.source import Pressure
 from ebtop.ui.moment import Cost, Moment
 from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
-from ebtop.units import count, duration, mebibytes, percent, wall_clock
+from ebtop.units import count, mebibytes, percent, share, wall_clock
 
 _BETWEEN: Run = (" │ ", "faint")
 _DEAR = 5.0
@@ -31,48 +31,90 @@ class Bar(StripWidget):
 
 
 class Header(Bar):
-    """Which node this is, how busy it is, and whether the view moves."""
+    """Which node this is, how busy it is, and which moment and part of it is shown."""
 
-    def __init__(self, filter_text: str) -> None:
+    def __init__(self) -> None:
         super().__init__(id="header")
-        self._filter = filter_text
         self._moment: Moment | None = None
-        self._paused_s: float | None = None
+        self._time: tuple[Run, ...] = (("○ starting", "dim"),)
+        self._filter = ""
+        self._window = ""
         node = os.uname()
         self._host, self._kernel = node.nodename, node.release
-        self._machine = platform.machine()
 
-    def show(self, moment: Moment | None, paused_s: float | None) -> None:
-        """`paused_s`: seconds since the view was frozen, None while it is live."""
-        self._moment, self._paused_s = moment, paused_s
+    def show(self, moment: Moment | None, time: tuple[Run, ...], filter_text: str, window: str) -> None:
+        """`time`: whether and why the view stands; `filter_text`: "" = everything; `window`: of the icicle."""
+        self._moment, self._time, self._filter, self._window = moment, time, filter_text, window
         self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
-        cpus = self._moment.health.cpus if self._moment else os.cpu_count() or 1
-        load = os.getloadavg()
-        busy = "bad" if load[0] > 2 * cpus else "warn" if load[0] > cpus else "text"
-        filtered: list[Run] = [("   filter ", "dim"), (self._filter or "none", "accent" if self._filter else "faint")]
         groups: list[tuple[int, list[Run]]] = [
             (0, [(" ebtop ", "badge"), (f"  {self._host}", "strong")]),
-            (4, [(f"   {self._kernel}", "text")]),
-            (5, [(f" {self._machine}", "dim")]),
-            (2, [(f"   {cpus}", "text"), (" cpus", "dim")]),
-            (1, [("   load ", "dim"), (f"{load[0]:.2f}", busy)]),
-            (3, [(f" {load[1]:.2f} {load[2]:.2f}", "dim")]),
-            (1 if self._filter else 6, filtered),
+            (5, [(f"  {self._kernel}", "text")]),
+            *self._node(),
+            (
+                1 if self._filter else 9,
+                [("   filter ", "dim"), (self._filter or "none", "accent" if self._filter else "faint")],
+            ),
+            *([(8, [("   window ", "dim"), (self._window, "text")])] if self._window else []),
         ]
-        right: list[Run] = []
-        if self._paused_s is not None:
-            since = f" {duration(self._paused_s)}" if self._paused_s >= 1 else ""
-            right.append((f" PAUSED{since} ", "badge"))
-        elif self._moment:
-            right.append(("● LIVE", "good"))
-        else:
-            right.append(("○ starting", "dim"))
+        right = list(self._time)
         if self._moment:
             right.append((f"  {wall_clock(self._moment.snapshot.time_ns)} ", "dim"))
         left = [run for group in fitting(groups, width - width_of(right)) for run in group]
         return [spread(left, right, width, "bar")]
+
+    def _node(self) -> list[tuple[int, list[Run]]]:
+        if self._moment is None:
+            return []
+        cpus, node = self._moment.health.cpus, self._moment.health.node
+        if node is None:
+            return [(3, [(f"   {cpus}", "text"), (" cpus", "dim")])]
+        groups: list[tuple[int, list[Run]]] = [
+            (3, [("   cpu ", "dim"), *_busy(node.cpu_percent), (f" of {cpus}", "dim")])
+        ]
+        load = node.load[0]
+        style = "bad" if load > 2 * cpus else "warn" if load > cpus else "text"
+        groups.append((2, [("   load ", "dim"), (f"{load:.2f}", style)]))
+        groups.append((7, [(f" {node.load[1]:.2f} {node.load[2]:.2f}", "dim")]))
+        if node.memory_total:
+            used = 100 * node.memory_used / node.memory_total
+            groups.append(
+                (6, [("   mem ", "dim"), (f"{used:.0f} %", "bad" if used > 95 else "warn" if used > 85 else "text")])
+            )
+        if node.pressure is not None:
+            groups.append((4, [("   pressure ", "dim"), *_pressures(node.pressure)]))
+        return groups
+
+
+def _busy(percent_of_all: float | None) -> list[Run]:
+    if percent_of_all is None:
+        return [("…", "dim")]
+    style = "bad" if percent_of_all > 95 else "warn" if percent_of_all > 80 else "text"
+    return [(f"{percent_of_all:.0f} %", style)]
+
+
+def _pressures(pressure: Pressure) -> list[Run]:
+    """Share of the last 10 s in which something waited for cpu, memory, io."""
+    runs: list[Run] = []
+    for name, value in zip(("cpu", "mem", "io"), pressure, strict=True):
+        style = "bad" if value >= 40 else "warn" if value >= 10 else "text"
+        runs += [(f"{name} " if not runs else f" {name} ", "dim"), (f"{value:.0f}", style)]
+    return runs
+
+
+class Crumbs(Bar):
+    """The way from the overview to here."""
+
+    def __init__(self, titles: Sequence[str]) -> None:
+        super().__init__(id="crumbs")
+        self._titles = titles
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        runs: list[Run] = [(" overview", "dim")]
+        for number, title in enumerate(self._titles, 1):
+            runs += [(" › ", "faint"), (title, "accent" if number == len(self._titles) else "text")]
+        return [spread(runs, [("Esc goes back ", "faint")], width, "title-focus")]
 
 
 class PaneBar(Bar):
@@ -116,9 +158,11 @@ class Status(Bar):
     def __init__(self) -> None:
         super().__init__(id="status")
         self._moment: Moment | None = None
+        self._whole_stacks = (0, 0)
 
-    def show(self, moment: Moment) -> None:
-        self._moment = moment
+    def show(self, moment: Moment, whole_stacks: tuple[int, int] = (0, 0)) -> None:
+        """`whole_stacks`: complete ones, of all in the icicle."""
+        self._moment, self._whole_stacks = moment, whole_stacks
         self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -138,6 +182,7 @@ class Status(Bar):
         groups.append((1, [_BETWEEN, ("lost ", "dim"), (count(lost), "bad" if lost else "good")]))
         if lost:
             groups.append((6, [(" events: counts marked ≥ are floors", "text")]))
+        groups += self._stacks()
         groups.append(
             (2, [_BETWEEN, ("probes ", "dim"), (f"{on}/{len(named)}", "good" if on == len(named) else "warn")])
         )
@@ -147,6 +192,21 @@ class Status(Bar):
         if let_go:
             groups.append((8, [_BETWEEN, ("rows let go ", "dim"), (count(let_go), "text")]))
         return groups
+
+    def _stacks(self) -> list[tuple[int, list[Run]]]:
+        whole, every = self._whole_stacks
+        if not every:
+            return []
+        return [
+            (
+                3,
+                [
+                    _BETWEEN,
+                    ("stacks ", "dim"),
+                    (f"{share(whole, every)} whole", "good" if whole >= 0.95 * every else "warn"),
+                ],
+            )
+        ]
 
     def _overhead(self, cost: Cost | None) -> list[tuple[int, list[Run]]]:
         if cost is None:

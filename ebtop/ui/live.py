@@ -1,4 +1,4 @@
-"""The app: one clock, and what the keys do."""
+"""The app: one clock, a stack of views, and what the keys do."""
 
 from __future__ import annotations
 
@@ -7,60 +7,50 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.message import Message
+from textual.screen import Screen
 
 from ebtop.errors import EbtopError
-from ebtop.store.records import Batch
-from ebtop.store.rows import Snapshot
+from ebtop.store.selection import Selection
 from ebtop.store.source import Source, UnloadProof
 from ebtop.text import clean
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
-from ebtop.ui.icicle import Icicle
-from ebtop.ui.moment import CostMeter, LossCounter, Moment
+from ebtop.ui.filtering import Filtering, combined
+from ebtop.ui.focus import Copied, Focus
+from ebtop.ui.hints import hint_keys
+from ebtop.ui.keymap import Keymap
+from ebtop.ui.moment import Moment
+from ebtop.ui.moments import Moments
+from ebtop.ui.pacing import Pacer
 from ebtop.ui.palette import Palette
-from ebtop.ui.proof import proof_text, proofs_text
-from ebtop.ui.screens.live import LiveScreen
-from ebtop.ui.strips import Line
-from ebtop.ui.themes import Theme
-from ebtop.units import duration, wall_clock
+from ebtop.ui.probe_switch import ProbeSwitch
+from ebtop.ui.prompt import Complaint, Question
+from ebtop.ui.screens.view import ViewScreen
+from ebtop.ui.strips import Line, Run, StripWidget
+from ebtop.ui.themes import Theme, load
+from ebtop.ui.time_view import TimeView, parse_time
+from ebtop.units import count, duration, wall_clock
 
-TICK_S = 1.0
+if TYPE_CHECKING:
+    from ebtop.store.timeline import Timeline, View
+
+REFRESH_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 """Extra ticks after the start, so that what the probes see first is on screen at once."""
 _MESSAGE_S = 8.0
-_BACKLOG = 2
-"""Writes the terminal may be behind before a frame is skipped."""
-_KEYS = (
-    ("?", "help"),
-    ("q", "quit"),
-    ("1-5", "pane"),
-    ("Space", "pause"),
-    ("s", "sort"),
-    ("m", "maximise"),
-    ("u", "unload"),
-    ("U", "unload all"),
-    ("L", "log"),
-)
-_ICICLE_KEYS = (*_KEYS[:4], ("↵", "zoom"), ("Esc", "back"), *_KEYS[5:])
-
-
-class SnapshotStore(Protocol):
-    """What the app needs of the store."""
-
-    def ingest(self, batch: Batch) -> None: ...
-
-    def snapshot(self) -> Snapshot: ...
+_ASKED_S = 5.0
+"""How long the second press of a key is waited for."""
 
 
 class LiveApp(App[None], inherit_bindings=False):
-    """Draws what the store holds, once a second. The source is started and closed by whoever runs the app."""
+    """Draws what the timeline holds, once a second. The source is started and closed by whoever runs the app."""
 
     CSS_PATH = Path(__file__).with_name("ebtop.tcss")
     ENABLE_COMMAND_PALETTE = False
@@ -74,44 +64,68 @@ class LiveApp(App[None], inherit_bindings=False):
             super().__init__()
             self.probe, self.text, self.style, self.proof = probe, text, style, proof
 
+    class Gathered(Message):
+        """A worker thread has put together what a screen shows: a live view, a moment of the past, or both."""
+
+        def __init__(
+            self, screen: ViewScreen, selection: Selection | None, view: View | None, past: Moment | None
+        ) -> None:
+            super().__init__()
+            self.screen, self.selection, self.view, self.past = screen, selection, view, past
+
     def __init__(
         self,
         source: Source,
-        store: SnapshotStore,
+        timeline: Timeline,
         theme: Theme,
         *,
-        filter_text: str = "",
+        asked_for: str = "",
+        selection: Selection | None = None,
         ascii_only: bool = False,
+        greeting: str = "",
+        problems: Sequence[str] = (),
+        keymap: Keymap | None = None,
+        refresh_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         ticking: bool = True,
     ) -> None:
-        """`clock` gives seconds; with `ticking` false only whoever calls `tick` moves the view, as tests do."""
+        """`asked_for` says what the source was started with, `selection` is a filter on top of it.
+
+        `problems` are told in the log. `clock` gives seconds; with `ticking` false only whoever calls `tick` moves the
+        view, as tests do.
+        """
         mono = "NO_COLOR" in os.environ
         # Only with the terminal's own colours does Textual drop them all instead of turning them into greys.
         super().__init__(driver_class=TerminalDriver, ansi_color=True if mono else None)
         self.palette = Palette(theme, mono)
         self.ascii_only = ascii_only
         self.source = source
-        self.store = store
-        self.paused_at: float | None = None
+        self.timeline = timeline
+        self.time_view = TimeView()
         self.animation_level = "none"
         self._clock = clock
         self._ticking = ticking
-        self._filter_text = clean(filter_text)
-        self._started = clock()
-        self._meter = CostMeter()
-        self._losses = LossCounter()
-        self._moment: Moment | None = None
+        self._asked_for = clean(asked_for)
+        self._greeting = greeting
+        self._problems = problems
+        self.keymap = keymap or Keymap()
+        self.moments = Moments(source, timeline, clock)
+        self.filtering = Filtering(source, timeline, selection, self.announce_from_thread)
+        self._switch = ProbeSwitch(source, self._tell)
         self._message: tuple[str, str] | None = None
         self._message_until = 0.0
         self._told: list[str] = []
-        self._busy: set[str] = set()
+        self._asked: tuple[str, float] = ("", 0.0)
+        self._refresh_s = refresh_s
+        self._pacer = Pacer(None, self.call_after_refresh)
         self.register_theme(theme.textual())
         self.theme = theme.name
+        self.set_keymap(self.keymap.textual())
 
-    def get_default_screen(self) -> LiveScreen:
-        self.live = LiveScreen(self._filter_text)
-        return self.live
+    # Life
+
+    def get_default_screen(self) -> ViewScreen:
+        return ViewScreen()
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -123,28 +137,163 @@ class LiveApp(App[None], inherit_bindings=False):
         # What is alive now stays alive: later collections need not walk it.
         gc.collect()
         gc.freeze()
+        self._pacer = Pacer(self._driver if isinstance(self._driver, TerminalDriver) else None, self.call_after_refresh)
+        self.gather(self.live)
+        if self.filtering.selection is not None:
+            self._narrow()
+        if self._greeting:
+            self.announce(self._greeting, "accent")
+        for problem in self._problems:
+            self.announce(problem, "warn")
         self._show_hints()
         if self._ticking:
             for delay in _FIRST_TICKS_S:
                 self.set_timer(delay, self.tick)
-            self.set_interval(TICK_S, self.tick)
+            self._timer = self.set_interval(self._refresh_s, self.tick)
+
+    def on_unmount(self) -> None:
+        for screen in self._views():
+            if screen.source_view is not None:
+                screen.source_view.close()
+
+    @property
+    def live(self) -> ViewScreen:
+        """The view on top; pages such as the help may lie over it."""
+        return self._views()[-1]
+
+    def _views(self) -> list[ViewScreen]:
+        return [screen for screen in self.screen_stack if isinstance(screen, ViewScreen)]
 
     def tick(self) -> None:
-        """Take a snapshot and draw it."""
+        """Measure, take the newest second, and draw it."""
         if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
             self.exit(return_code=128 + signal.SIGHUP)
             return
-        health = self.source.health()
-        cost, lost = self._meter.measure(health), self._losses.count(health)
-        self._moment = Moment(self.store.snapshot(), health, cost, lost, self._clock() - self._started)
-        for pane in self.live.panes:
-            pane.take(self._moment, self.paused)
-        if self._terminal_keeps_up():
-            self._draw()
+        self.moments.measure()
+        self.timeline.mark(self.moments.tick())
+        self._take(self.live)
+        self._draw()
 
-    @property
-    def paused(self) -> bool:
-        return self.paused_at is not None
+    def _take(self, screen: ViewScreen) -> None:
+        """Hand the panes of a screen the moment they show now."""
+        if not self.time_view.live:
+            if screen.moment is not None:
+                screen.moment = self.moments.still(screen.moment)
+                for pane in screen.panes:
+                    pane.take(screen.moment, True)
+        elif screen.source_view is not None:
+            screen.moment = self.moments.live(screen.source_view, screen.selection, screen.continues)
+            screen.continues = True
+            for pane in screen.panes:
+                pane.take(screen.moment, False)
+
+    # What is shown
+
+    def gather(self, screen: ViewScreen) -> None:
+        """Have a screen show its part of the kept past, and go on from there. In a thread: it may take a while."""
+        if screen.source_view is not None and screen.filtered_by is self.filtering.selection:
+            return
+        screen.filtered_by = self.filtering.selection
+        selection = combined(self.filtering.selection, screen.trail)
+        self.run_worker(partial(self._gather, screen, selection), thread=True, group="gather", exit_on_error=False)
+
+    def _gather(self, screen: ViewScreen, selection: Selection | None) -> None:
+        at_ns = self.time_view.at_ns
+        view = self.timeline.view(selection)
+        past = self.moments.past(at_ns, selection) if at_ns is not None else None
+        if not self.post_message(self.Gathered(screen, selection, view, past)):
+            view.close()
+
+    def on_live_app_gathered(self, event: Gathered) -> None:
+        screen = event.screen
+        if event.view is not None:
+            if screen not in self.screen_stack:
+                event.view.close()
+                return
+            if screen.source_view is not None:
+                screen.source_view.close()
+            screen.source_view, screen.selection, screen.continues = event.view, event.selection, False
+        if event.past is not None and not self.time_view.live:
+            screen.moment = event.past
+            for pane in screen.panes:
+                pane.take(event.past, False)
+        if event.view is not None:
+            self._take(screen)
+        self._draw()
+
+    def go_to(self, at_ns: int | None) -> None:
+        """Show a moment of the past (ns since the Unix epoch); None = now."""
+        if at_ns is None:
+            self.time_view.go_on()
+            for screen in self._views():
+                screen.continues = False
+            self.tick()
+            return
+        kept = self.timeline.kept
+        self.time_view.stop(at_ns, self._clock(), kept.seen)
+        for screen in self._views():
+            work = partial(self._past, screen, screen.selection, at_ns)
+            self.run_worker(work, thread=True, group=f"past {id(screen)}", exclusive=True, exit_on_error=False)
+        self._draw()
+
+    def _past(self, screen: ViewScreen, selection: Selection | None, at_ns: int) -> None:
+        if self.time_view.at_ns == at_ns:
+            moment = self.moments.past(at_ns, selection)
+            if self.time_view.at_ns == at_ns:
+                self.post_message(self.Gathered(screen, selection, None, moment))
+
+    # Drawing
+
+    def _draw(self) -> None:
+        screen = self.live
+        if self._message and self._clock() >= self._message_until:
+            self._message = None
+            self._show_hints()
+        if screen is not self.screen:
+            self._pacer.draw([partial(self._draw_page, self.screen)])
+        else:
+            others = [pane for pane in screen.visible_panes if pane is not screen.current]
+            self._pacer.draw([partial(self._draw_bars, screen), *[pane.draw for pane in (screen.current, *others)]])
+
+    def _draw_bars(self, screen: ViewScreen) -> None:
+        screen.header.show(screen.moment, self._time_runs(), self._filter_text(), self._window())
+        if screen.moment is not None:
+            screen.status.show(self.moments.still(screen.moment), self._whole_stacks())
+            self._show_facts(screen)
+            self._show_log()
+
+    def _draw_page(self, page: Screen[object]) -> None:
+        """Pages over the view that want to know of each second have a `take`."""
+        take = getattr(page, "take", None)
+        if take is not None and self.live.moment is not None:
+            take(self.moments.still(self.live.moment))
+
+    def _window(self) -> str:
+        return str(getattr(self.live.pane_of("cpu"), "window_words", ""))
+
+    def _whole_stacks(self) -> tuple[int, int]:
+        window = getattr(self.live.pane_of("cpu"), "window", None)
+        return (window.whole_samples, window.samples) if window is not None else (0, 0)
+
+    def _filter_text(self) -> str:
+        parts = [text for text in (self._asked_for, self.filtering.text) if text]
+        return " and ".join(parts)
+
+    def _time_runs(self) -> tuple[Run, ...]:
+        view = self.time_view
+        if view.live or view.at_ns is None:
+            return ((("● LIVE", "good") if self.source.live else ("● REPLAY", "accent")),)
+        kept = self.timeline.kept
+        stopped_s = self._clock() - view.stopped_at
+        new = max(0, kept.seen - view.seen_before)
+        since = f" {duration(stopped_s)}" if stopped_s >= 1 else ""
+        return (f" PAUSED{since} ", "badge"), (f" {count(new)} new" if new else "", "accent")
+
+    def _show_facts(self, screen: ViewScreen) -> None:
+        if screen.focus_on is not None:
+            from ebtop.ui.facts import focus_lines
+
+            screen.facts.show(focus_lines(screen.focus_on, screen.moment, self.source))
 
     def announce(self, text: str, style: str = "text") -> None:
         """Say something in the last line for some seconds, and in the log."""
@@ -152,6 +301,21 @@ class LiveApp(App[None], inherit_bindings=False):
         self._message, self._message_until = (text, style), self._clock() + _MESSAGE_S
         self._show_hints()
         self._show_log()
+
+    def announce_from_thread(self, text: str, style: str) -> None:
+        self.post_message(self.Told("", text, style))
+
+    def _show_hints(self) -> None:
+        screen = self.live
+        screen.hints.show(hint_keys(screen.current.scopes, self.keymap, drilled=bool(screen.trail)), self._message)
+
+    def _show_log(self) -> None:
+        if self.live.has_class("-log"):
+            lines = [clean(line) for line in self.moments.health.log]
+            shown = [*lines, *self._told] or ["nothing was printed"]
+            self.live.log_text.show([Line(((f" {line}", "text"),)) for line in shown])
+
+    # Moving about
 
     def action_go(self, probe: str) -> None:
         self.live.enter(self.live.pane_of(probe))
@@ -167,12 +331,208 @@ class LiveApp(App[None], inherit_bindings=False):
         self.live.lay_out()
         self.call_after_refresh(self._draw)
 
+    def _after_move(self) -> None:
+        """In a layout with one pane the new one has not been drawn while it was hidden."""
+        self._show_hints()
+        if self.live.single:
+            self.call_after_refresh(self.live.current.draw)
+
+    async def action_back(self) -> None:
+        screen = self.live
+        if self.screen is not screen:
+            self.pop_screen()
+        elif screen.current.back():
+            self._message = None
+            screen.current.draw()
+            self._show_hints()
+        elif screen.maximised:
+            self.action_maximise()
+        elif screen.has_class("-log"):
+            self.action_log()
+        elif screen.trail:
+            self._leave_view()
+        else:
+            self.announce("this is the overview; q quits", "dim")
+
+    async def action_quit(self) -> None:
+        if self.screen is not self.live:
+            self.pop_screen()
+        elif self.live.trail:
+            self._leave_view()
+        else:
+            self.exit()
+
+    def action_leave(self) -> None:
+        self.exit()
+
+    def action_drill(self) -> None:
+        focus = self.live.current.focus_of()
+        if focus is None:
+            self.announce("there is nothing to go into here", "dim")
+        else:
+            self.drill(focus)
+
+    def drill(self, focus: Focus) -> None:
+        """Open a view of one process, command, peer, connection or frame."""
+        screen = ViewScreen((*self.live.trail, focus))
+        self._asked = ("", 0.0)
+        self.push_screen(screen)
+        self.gather(screen)
+        self._narrow()
+        self.call_after_refresh(self._show_hints)
+
+    def _leave_view(self) -> None:
+        screen = self.live
+        if screen.source_view is not None:
+            screen.source_view.close()
+        self.pop_screen()
+        below = self.live
+        below.continues = False
+        self.gather(below)
+        self._narrow()
+        if not self.time_view.live:
+            self.go_to(self.time_view.at_ns)
+        self.tick()
+        self._show_hints()
+
+    def _narrow(self) -> None:
+        """Have the kernel drop what nobody looks at."""
+        self.filtering.narrow(self.live.trail, self._views()[0].moment)
+        self.run_worker(self.filtering.apply, thread=True, group="narrow", exit_on_error=False)
+
+    # Search and filter
+
+    def action_search(self) -> None:
+        pane = self.live.current
+
+        def found(text: str) -> None:
+            self.announce(pane.search_result() if text else "search ended", "text")
+
+        self.live.prompt.ask(Question("search", "part of a name; Enter goes there", found, changed=pane.search))
+
+    def action_search_next(self, step: int) -> None:
+        self.live.current.search_next(step)
+        if result := self.live.current.search_result():
+            self.announce(result)
+
+    def action_filter(self) -> None:
+        self.live.prompt.ask(self.filtering.question(self.live, self._filtered))
+
+    def action_clear_filter(self) -> None:
+        self.filtering.clear()
+        self._filtered("")
+
+    def _filtered(self, text: str) -> None:
+        self.gather(self.live)
+        self._narrow()
+        self.announce(f"only what matches {text} is shown and collected; F clears" if text else "no filter", "text")
+
+    # Time
+
     def action_pause(self) -> None:
-        self.paused_at = None if self.paused else self._clock()
-        if not self.paused:
-            for pane in self.live.panes:
-                pane.thaw()
-        self._draw()
+        if self.time_view.live:
+            moment = self.live.moment
+            at_ns = moment.snapshot.time_ns if moment else time.time_ns()
+            self.time_view.stop(at_ns, self._clock(), self.timeline.kept.seen)
+            self._draw()
+        else:
+            self.go_to(None)
+
+    def action_travel(self, seconds: int) -> None:
+        kept = self.timeline.kept
+        if not kept.newest_ns:
+            self.announce("nothing is kept yet", "dim")
+            return
+        if self.time_view.live and seconds > 0:
+            self.announce("this is the newest moment", "dim")
+            return
+        at_ns = self.time_view.stepped(seconds, kept.oldest_ns, kept.newest_ns)
+        if at_ns is not None and at_ns == self.time_view.at_ns == kept.oldest_ns:
+            self.announce(f"nothing older is kept: {self._reach()}", "dim")
+        self.go_to(at_ns)
+
+    def action_ask_time(self) -> None:
+        kept = self.timeline.kept
+
+        def check(text: str) -> Complaint | None:
+            at_ns = parse_time(text, kept.newest_ns)
+            if at_ns is None:
+                return Complaint("a time is 14:03, 14:03:20, or how long ago: -5m, -90s")
+            if not kept.oldest_ns <= at_ns <= kept.newest_ns:
+                return Complaint(f"that is not kept: {self._reach()}")
+            return None
+
+        def answer(text: str) -> None:
+            self.go_to(parse_time(text, kept.newest_ns))
+
+        self.live.prompt.ask(Question("go to", "14:03, 14:03:20, -5m", answer, check=check))
+
+    def _reach(self) -> str:
+        kept = self.timeline.kept
+        seconds = max(0.0, (kept.newest_ns - kept.oldest_ns) / 1e9)
+        return f"the last {duration(seconds)} are, from {wall_clock(kept.oldest_ns)}"
+
+    # Probes
+
+    def action_toggle_probe(self) -> None:
+        probe = self.live.current.probe
+        unloads, probes = self._switch.plan([probe])
+        if probes and self._confirmed(f"u {probe}", f"u again {'unloads' if unloads else 'loads'} {probe}"):
+            self._toggle([probe])
+
+    def action_toggle_all(self) -> None:
+        self._toggle(list(self.source.probe_names))
+
+    def action_sample(self, direction: int) -> None:
+        rates = (7, 19, 49, 99, 199, 499, 999)
+        now = self.source.hertz
+        wanted = [r for r in rates if r > now][:1] if direction > 0 else [r for r in rates if r < now][-1:]
+        if not wanted:
+            self.announce(f"{now} samples a second is the {'highest' if direction > 0 else 'lowest'} rate", "dim")
+        elif direction < 0 or self._confirmed("rate", f"> again samples {wanted[0]} times a second instead of {now}"):
+            self.run_worker(partial(self._set_rate, wanted[0]), thread=True, group="probes", exit_on_error=False)
+
+    def _set_rate(self, hertz: int) -> None:
+        try:
+            self.source.set_rate(hertz)
+        except EbtopError as error:
+            self.announce_from_thread(error.line(), "bad")
+        else:
+            self.announce_from_thread(f"each CPU is sampled {hertz} times a second", "good")
+
+    def _confirmed(self, key: str, question: str) -> bool:
+        """Whether this is the second press of a key that changes the load on the node."""
+        asked, until = self._asked
+        if asked == key and self._clock() < until:
+            self._asked = ("", 0.0)
+            return True
+        self._asked = (key, self._clock() + _ASKED_S)
+        self.announce(f"{question}; anything else leaves it", "warn")
+        return False
+
+    def _toggle(self, probes: list[str]) -> None:
+        """Unload these probes if any of them is loaded, otherwise load them all."""
+        unloads, todo = self._switch.plan(probes)
+        if not todo:
+            return
+        self._switch.begin(todo)
+        self.announce(f"{'unloading' if unloads else 'loading'} {', '.join(todo)} …", "dim")
+        work = self._switch.unload if unloads else self._switch.load
+        self.run_worker(partial(work, todo), thread=True, group="probes", exit_on_error=False)
+
+    def _tell(self, probe: str, text: str, style: str, proof: UnloadProof | None) -> None:
+        self.post_message(self.Told(probe, text, style, proof))
+
+    def on_live_app_told(self, event: Told) -> None:
+        self._switch.done(event.probe)
+        if event.proof:
+            for screen in self._views():
+                for pane in screen.panes:
+                    pane.proof = event.proof if pane.probe == event.probe else pane.proof
+        self.announce(event.text, event.style)
+        self.tick()
+
+    # Pages and the terminal
 
     def action_log(self) -> None:
         self.live.toggle_class("-log")
@@ -186,87 +546,84 @@ class LiveApp(App[None], inherit_bindings=False):
 
         self.push_screen(HelpScreen(self.live.panes, self.live.current))
 
-    async def action_quit(self) -> None:
-        self.exit()
-
-    def action_toggle_probe(self) -> None:
-        self._toggle([self.live.current.probe])
-
-    def action_toggle_all(self) -> None:
-        self._toggle(list(self.source.probe_names))
-
-    def on_live_app_told(self, event: Told) -> None:
-        self._busy.discard(event.probe)
-        if event.proof:
-            for pane in self.live.panes:
-                pane.proof = event.proof if pane.probe == event.probe else pane.proof
-        self.announce(event.text, event.style)
-        self.tick()
-
-    def _toggle(self, probes: list[str]) -> None:
-        """Unload these probes if any of them is loaded, otherwise load them all."""
-        states = {probe.name: probe.state for probe in self.source.health().probes}
-        known = [probe for probe in probes if probe in states and probe not in self._busy]
-        loaded = [probe for probe in known if states[probe] in ("on", "loading")]
-        work, todo = (self._unload_each, loaded) if loaded else (self._load_each, known)
-        if not todo:
+    def action_refresh_rate(self, direction: int) -> None:
+        now = self._refresh_s
+        wanted = [s for s in REFRESH_S if s < now][-1:] if direction > 0 else [s for s in REFRESH_S if s > now][:1]
+        if not wanted:
+            self.announce(f"every {duration(now)} is as far as it goes", "dim")
             return
-        self._busy.update(todo)
-        self.announce(f"{'unloading' if loaded else 'loading'} {', '.join(todo)} …", "dim")
-        self.run_worker(partial(work, todo), thread=True, group="probes", exit_on_error=False)
+        self._refresh_s = wanted[0]
+        if self._ticking:
+            self._timer.stop()
+            self._timer = self.set_interval(self._refresh_s, self.tick)
+        self.announce(f"redrawn every {duration(self._refresh_s)}")
 
-    def _unload_each(self, probes: list[str]) -> None:
-        proofs = []
-        for probe in probes:
-            try:
-                proofs.append(self.source.unload(probe))
-            except EbtopError as error:
-                self.post_message(self.Told(probe, error.line(), "bad"))
-            else:
-                style = "bad" if proofs[-1].remaining_ids else "good"
-                self.post_message(self.Told(probe, proof_text(proofs[-1]), style, proofs[-1]))
-        if len(proofs) > 1:
-            style = "bad" if any(proof.remaining_ids for proof in proofs) else "good"
-            self.post_message(self.Told("", proofs_text(proofs), style))
+    def action_redraw(self) -> None:
+        self.refresh(layout=True)
+        self.screen.refresh(layout=True)
 
-    def _load_each(self, probes: list[str]) -> None:
-        for probe in probes:
-            began = time.monotonic()
-            try:
-                self.source.load(probe)
-            except EbtopError as error:
-                self.post_message(self.Told(probe, error.line(), "bad"))
-            else:
-                self.post_message(self.Told(probe, f"{probe} loaded in {duration(time.monotonic() - began)}", "good"))
+    def action_copy(self) -> None:
+        copied = self.live.current.copied()
+        if copied is None:
+            self.announce("there is nothing to copy under the cursor", "dim")
+        else:
+            self.run_worker(self._copy(copied), group="copy", exit_on_error=False)
 
-    def _terminal_keeps_up(self) -> bool:
-        return not isinstance(self._driver, TerminalDriver) or self._driver.backlog <= _BACKLOG
+    async def _copy(self, copied: Copied) -> None:
+        from ebtop.ui import clipboard
 
-    def _draw(self) -> None:
-        moment = self._moment
-        if moment is None:
+        report = await clipboard.copy(copied.text, copied.what, self._driver.write if self._driver else None)
+        self.announce(report.line(), "text" if report.worked else "bad")
+        # A clipboard tool that failed may have written to the terminal.
+        self.screen.refresh()
+
+    def action_overhead(self) -> None:
+        from ebtop.ui.screens.overhead import OverheadScreen
+
+        self.push_screen(OverheadScreen(self.timeline))
+
+    def action_history(self) -> None:
+        from ebtop.ui.screens.history import HistoryScreen
+
+        self.push_screen(HistoryScreen(self.timeline))
+
+    def action_doctor(self) -> None:
+        from ebtop.ui.screens.doctor import DoctorScreen
+
+        self.push_screen(DoctorScreen(self.source))
+
+    def action_palette(self) -> None:
+        from ebtop.ui.command_palette import open_palette
+
+        open_palette(self)
+
+    def action_choose_theme(self) -> None:
+        from ebtop.ui.screens.choice import Choice, ChoiceScreen
+        from ebtop.ui.themes import available
+
+        def taken(chosen: tuple[str, ...] | None) -> None:
+            if chosen:
+                self.set_theme(chosen[0])
+
+        choices = [Choice(name, name, about, name == self.theme) for name, about in available()]
+        self.push_screen(ChoiceScreen("theme", choices), taken)
+
+    def set_theme(self, name: str) -> None:
+        """Draw in other colours from now on."""
+        try:
+            theme = load(name)
+        except EbtopError as error:
+            self.announce(error.line(), "bad")
             return
-        self.live.header.show(moment, self._clock() - self.paused_at if self.paused_at is not None else None)
-        self.live.status.show(moment)
-        if self._message and self._clock() >= self._message_until:
-            self._message = None
-            self._show_hints()
-        self._show_log()
-        for pane in self.live.visible_panes:
-            pane.draw()
+        self.palette = Palette(theme, self.palette.mono)
+        self.register_theme(theme.textual())
+        self.theme = theme.name
+        for screen in self.screen_stack:
+            for widget in screen.query(StripWidget):
+                widget.notify_style_update()
+                widget.refresh()
 
-    def _after_move(self) -> None:
-        """In a layout with one pane the new one has not been drawn while it was hidden."""
-        self._show_hints()
-        if self.live.single:
-            self.call_after_refresh(self.live.current.draw)
-
-    def _show_hints(self) -> None:
-        keys = _ICICLE_KEYS if isinstance(self.live.current.body, Icicle) else _KEYS
-        self.live.hints.show(keys, self._message)
-
-    def _show_log(self) -> None:
-        if self.live.has_class("-log"):
-            lines = [clean(line) for line in self._moment.health.log] if self._moment else []
-            shown = [*lines, *self._told] or ["nothing was printed"]
-            self.live.log_text.show([Line(((f" {line}", "text"),)) for line in shown])
+    def action_mouse(self) -> None:
+        if isinstance(self._driver, TerminalDriver):
+            on = self._driver.toggle_mouse()
+            self.announce("the mouse is ebtop's" if on else "the mouse is the terminal's: select text; T takes it back")

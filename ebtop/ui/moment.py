@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ebtop.store.rows import Snapshot, StackSpan
 from ebtop.store.source import Health, ProbeHealth
 
-_AVERAGED_TICKS = 5
+AVERAGED_TICKS = 5
 
 
 class Cost(NamedTuple):
@@ -32,7 +32,7 @@ class CostMeter:
     """Turns the running counters of `Health` into percentages."""
 
     def __init__(self) -> None:
-        self._past: deque[Health] = deque(maxlen=_AVERAGED_TICKS + 1)
+        self._past: deque[Health] = deque(maxlen=AVERAGED_TICKS + 1)
 
     def measure(self, health: Health) -> Cost | None:
         """The cost since a few calls ago; None on the first call."""

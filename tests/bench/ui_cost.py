@@ -28,11 +28,11 @@ WARM_UP_S = 4.0
 
 def child(stacks: int) -> int:
     """The app itself, as the command line runs it, but on a fake source."""
-    from fakes import BusyNode, FakeSource, FakeStore
+    from fakes import BusyNode, FakeSource, FakeTimeline
 
     from ebtop.ui.app import run
 
-    return run(FakeSource(), FakeStore(BusyNode(stacks_a_second=stacks).snapshot))
+    return run(FakeSource(), FakeTimeline(BusyNode(stacks_a_second=stacks).snapshot))
 
 
 def generator_ms(stacks: int) -> float:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from driving import Driving
-from fakes import FakeClock, FakeSource, FakeStore
+from fakes import FakeClock, FakeSource, FakeTimeline
 
 from ebtop.ui import themes
 from ebtop.ui.live import LiveApp
@@ -28,19 +28,19 @@ def start() -> Start:
 
     @asynccontextmanager
     async def starting(
-        store: FakeStore | None = None,
+        store: FakeTimeline | None = None,
         source: FakeSource | None = None,
         size: tuple[int, int] = (120, 40),
         filter_text: str = "",
         ascii_only: bool = False,
         ticks: int = 1,
     ) -> AsyncIterator[Driving]:
-        clock, source, store = FakeClock(), source or FakeSource(), store or FakeStore()
+        clock, source, store = FakeClock(), source or FakeSource(), store or FakeTimeline()
         app = LiveApp(
             source,
             store,
             themes.load(),
-            filter_text=filter_text,
+            asked_for=filter_text,
             ascii_only=ascii_only,
             clock=clock,
             ticking=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fakes import FakeClock, FakeSource, FakeStore
+from fakes import FakeClock, FakeSource, FakeTimeline
 from textual.pilot import Pilot
 
 from ebtop.ui.live import LiveApp
@@ -16,7 +16,7 @@ class Driving:
     app: LiveApp
     pilot: Pilot[None]
     source: FakeSource
-    store: FakeStore
+    store: FakeTimeline
     clock: FakeClock
 
     async def settle(self) -> None:

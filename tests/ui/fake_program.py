@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from fakes import BusyNode, FakeSource, FakeStore
+from fakes import BusyNode, FakeSource, FakeTimeline
 
 from ebtop.errors import EbtopError
 from ebtop.ui.app import run
@@ -15,7 +15,7 @@ if __name__ == "__main__":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     source = FakeSource()
     try:
-        code = run(source, FakeStore(BusyNode().snapshot))
+        code = run(source, FakeTimeline(BusyNode().snapshot))
     except EbtopError as error:
         print(error.line(), file=sys.stderr)
         code = 1

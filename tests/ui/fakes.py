@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ebtop.errors import EbtopError
+from ebtop.store.check import Check
+from ebtop.store.containers import Container
 from ebtop.store.records import Batch, ConnectHistogram, Frame, StackRecord
-from ebtop.store.rows import ConnectRow, ExecRow, Rates, RetransmitRow, Snapshot, TcpRow
-from ebtop.store.source import Health, MapUse, ProbeHealth, ProgramCost, Sink, UnloadProof
+from ebtop.store.rows import ConnectRow, ExecRow, Rates, RetransmitRow, Snapshot, StackSpan, TcpRow
+from ebtop.store.selection import Pushed
+from ebtop.store.source import Health, MapUse, ProbeHealth, ProcessFacts, ProgramCost, Sink, UnloadProof
 
 PROBES = ("cpu", "exec", "tcp", "retransmits", "connects")
 START_NS = 1_700_000_000 * 10**9
@@ -43,11 +47,20 @@ def probe_health(name: str, **changes: object) -> ProbeHealth:
     return healthy._replace(**changes)  # type: ignore[arg-type]
 
 
+class FakeKept(NamedTuple):
+    oldest_ns: int = START_NS - 600 * 10**9
+    newest_ns: int = START_NS
+    bytes: int = 1 << 20
+    cap_bytes: int = 64 << 20
+    seen: int = 0
+
+
 class FakeSource:
     """Five probes. A test changes `probes`, `stats_enabled` and `log` between ticks."""
 
     live = True
     probe_names = PROBES
+    hertz = 49
 
     def __init__(self) -> None:
         self.probes = {name: probe_health(name) for name in PROBES}
@@ -61,8 +74,27 @@ class FakeSource:
         self.closed = 0
         self.sink: Sink | None = None
 
+        self.narrowed: tuple[Pushed | None, frozenset[str]] = (None, frozenset())
+        self.processes: dict[int, ProcessFacts] = {}
+        self.known_containers: dict[str, Container] = {}
+
     def start(self, sink: Sink) -> None:
         self.sink = sink
+
+    def narrow(self, pushed: Pushed | None, probes: frozenset[str]) -> None:
+        self.narrowed = pushed, probes
+
+    def set_rate(self, hertz: int) -> None:
+        self.hertz = hertz
+
+    def process(self, pid: int) -> ProcessFacts | None:
+        return self.processes.get(pid)
+
+    def containers(self, cgroup: str | None) -> Container | None:
+        return self.known_containers.get(cgroup or "")
+
+    def diagnose(self) -> tuple[Check, ...]:
+        return (Check("kernel", "ok", "6.1.0", ">= 5.10"), Check("btf", "fail", "missing", "BTF", "apt install btf"))
 
     def spend(self, own_ns: int, bpf_ns: int) -> None:
         """One second passes, in which this much CPU time was used by the process and by each probe."""
@@ -104,23 +136,56 @@ def empty_snapshot(**changes: object) -> Snapshot:
     return empty._replace(**changes)  # type: ignore[arg-type]
 
 
-class FakeStore:
-    """Hands out `next_snapshot`; its stacks only once, as the real one does."""
+class FakeTimeline:
+    """One view on everything: hands out `next_snapshot`; its stacks only once, as the real one does."""
 
     def __init__(self, make: Callable[[], Snapshot] | None = None) -> None:
         self.next_snapshot = empty_snapshot()
         self.make = make
         self.batches: list[Batch] = []
+        self.marks: list[object] = []
+        self.notes: list[str] = []
+        self.selections: list[object] = []
+        self.asked: list[int] = []
+        self.past: Callable[[int], Snapshot] = lambda time_ns: empty_snapshot(time_ns=time_ns)
+        self.given: list[StackSpan] = []
+        self.kept = FakeKept()
 
     def ingest(self, batch: Batch) -> None:
         self.batches.append(batch)
 
     def snapshot(self) -> Snapshot:
-        if self.make:
-            return self.make()
-        taken = self.next_snapshot
+        taken = self.make() if self.make else self.next_snapshot
         self.next_snapshot = taken._replace(stacks=(), sampled_s=0.0)
+        if taken.stacks or taken.sampled_s:
+            self.given.append(StackSpan(taken.time_ns, taken.stacks, taken.sampled_s))
         return taken
+
+    def rates(self) -> Rates:
+        return self.next_snapshot.rates
+
+    def view(self, selection: object) -> FakeTimeline:
+        self.selections.append(selection)
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def at(self, time_ns: int, selection: object = None) -> Snapshot:
+        self.asked.append(time_ns)
+        return self.past(time_ns)
+
+    def spans(self, seconds: float, until_ns: int | None = None, selection: object = None) -> list[StackSpan]:
+        return [s for s in self.given if until_ns is None or until_ns - seconds * 1e9 < s.time_ns <= until_ns]
+
+    def mark(self, tick: object) -> None:
+        self.marks.append(tick)
+
+    def ticks(self) -> list[object]:
+        return []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def exec_row(pid: int, command: str = "", **changes: object) -> ExecRow:

@@ -31,6 +31,8 @@ class Pane(Vertical):
     """For the help: what a high value means."""
     next_words = ""
     """For the help: what to do about it."""
+    scopes: tuple[str, ...] = ("table",)
+    """Of the keys that work here, besides those of the app."""
     nothing_yet = ""
     """Ends the sentence "No ... in 12 s"."""
 

@@ -1,21 +1,31 @@
-"""The main screen: header, five panes, log, status, key hints; side by side where they fit, else one at a time."""
+"""One look at the node: header, five panes, log, status, key hints. The overview is one, each drill-down another."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.screen import Screen
 
-from ebtop.ui.bars import Header, Hints, PaneBar, Status
+from ebtop.store.selection import Selection
+from ebtop.ui.bars import Crumbs, Header, Hints, PaneBar, Status
+from ebtop.ui.facts import FactsStrip
+from ebtop.ui.focus import Focus
+from ebtop.ui.moment import Moment
 from ebtop.ui.panes.base import Pane
 from ebtop.ui.panes.connects import ConnectsPane
 from ebtop.ui.panes.cpu import CpuPane
 from ebtop.ui.panes.exec import ExecPane
 from ebtop.ui.panes.retransmits import RetransmitsPane
 from ebtop.ui.panes.tcp import TcpPane
+from ebtop.ui.prompt import Prompt
 from ebtop.ui.text_view import TextView
 from ebtop.ui.title import TitleLine
+
+if TYPE_CHECKING:
+    from ebtop.store.timeline import View
 
 _MIN_WIDTH, _MIN_HEIGHT = 100, 30
 """Below this one pane is shown at a time."""
@@ -23,20 +33,39 @@ _WIDE = 150
 """From here on CPU stands beside exec instead of above it."""
 
 
-class LiveScreen(Screen[None], inherit_bindings=False):
-    def __init__(self, filter_text: str) -> None:
+class ViewScreen(Screen[None], inherit_bindings=False):
+    """`trail` is how one got here from the overview; empty for the overview itself."""
+
+    def __init__(self, trail: tuple[Focus, ...] = ()) -> None:
         super().__init__()
+        self.trail = trail
+        self.selection: Selection | None = None
+        """What is shown; None = everything."""
+        self.filtered_by: Selection | None = None
+        """The filter that is part of it."""
+        self.source_view: View | None = None
+        """Where the live moments come from; None until what was kept has been gathered."""
+        self.continues = False
+        """Whether the next live moment follows the one shown."""
+        self.moment: Moment | None = None
+        """The one shown."""
         self.panes: list[Pane] = [CpuPane(), ExecPane(), TcpPane(), RetransmitsPane(), ConnectsPane()]
         self.current = self.panes[0]
         self.maximised = False
-        self.header = Header(filter_text)
+        self.header = Header()
+        self.crumbs = Crumbs([focus.title for focus in trail])
+        self.facts = FactsStrip()
         self.pane_bar = PaneBar([(pane.probe, pane.heading) for pane in self.panes])
         self.log_text = TextView(follow=True)
         self.status = Status()
         self.hints = Hints()
+        self.prompt = Prompt()
 
     def compose(self) -> ComposeResult:
         yield self.header
+        if self.trail:
+            yield self.crumbs
+            yield self.facts
         yield self.pane_bar
         with Container(id="panes"):
             yield from self.panes
@@ -44,13 +73,22 @@ class LiveScreen(Screen[None], inherit_bindings=False):
             yield TitleLine("L", "LOG")
             yield self.log_text
         yield self.status
+        yield self.prompt
         yield self.hints
 
     def on_mount(self) -> None:
+        if self.trail:
+            for pane in self.panes:
+                pane.look_at(self.trail[-1])
         self.enter(self.current)
 
     def on_resize(self, event: events.Resize) -> None:
         self.lay_out()
+
+    @property
+    def focus_on(self) -> Focus | None:
+        """What this drill-down is about."""
+        return self.trail[-1] if self.trail else None
 
     @property
     def visible_panes(self) -> list[Pane]:
@@ -66,6 +104,7 @@ class LiveScreen(Screen[None], inherit_bindings=False):
         """Choose the layout for the size of the screen."""
         self.set_class(self.single, "-single")
         self.set_class(not self.single and self.size.width >= _WIDE, "-wide")
+        self.set_class(self.size.height < _MIN_HEIGHT, "-low")
 
     def enter(self, pane: Pane) -> None:
         """Make a pane the current one and give it the focus."""
@@ -100,3 +139,7 @@ class LiveScreen(Screen[None], inherit_bindings=False):
     def _enter_chosen(self, event: PaneBar.Chosen) -> None:
         self.enter(self.pane_of(event.probe))
         self.current.draw()
+
+    @on(Prompt.Closed)
+    def _enter_again(self, event: Prompt.Closed) -> None:
+        self.enter(self.current)

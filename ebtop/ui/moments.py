@@ -1,0 +1,83 @@
+"""Makes the moments that screens show: of now, and of any time that is still kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
+
+from ebtop.store.selection import Selection
+from ebtop.store.source import Health, Source
+from ebtop.store.timeline import Tick, Timeline, View
+from ebtop.ui.moment import AVERAGED_TICKS, Cost, CostMeter, LossCounter, Moment
+
+
+class Moments:
+    """One for the app. `clock` gives seconds."""
+
+    def __init__(self, source: Source, timeline: Timeline, clock: Callable[[], float]) -> None:
+        self._source = source
+        self._timeline = timeline
+        self._clock = clock
+        self._started = clock()
+        self._meter = CostMeter()
+        self._losses = LossCounter()
+        self.health = source.health()
+        self._cost: Cost | None = None
+        self._lost: dict[str, int] = {}
+
+    def measure(self) -> None:
+        """Once a tick: read what the tool costs, and remember it for this time."""
+        self.health = self._source.health()
+        self._cost = self._meter.measure(self.health)
+        self._lost = self._losses.count(self.health)
+
+    def tick(self) -> Tick:
+        """What is remembered of this second besides the records."""
+        return Tick(self.health.time_ns, self._timeline.rates(), self.health)
+
+    def still(self, shown: Moment) -> Moment:
+        """A moment that stands, with what is measured now: probes may be unloaded meanwhile."""
+        return shown._replace(
+            snapshot=shown.snapshot._replace(stacks=(), sampled_s=0.0),
+            health=self.health,
+            cost=self._cost,
+            lost=self._lost,
+            elapsed_s=self._clock() - self._started,
+        )
+
+    def live(self, view: View, selection: Selection | None, continues: bool) -> Moment:
+        """The newest second of a view."""
+        snapshot = view.snapshot()
+        return Moment(
+            snapshot,
+            self.health,
+            self._cost,
+            self._lost,
+            self._clock() - self._started,
+            partial(self._timeline.spans, until_ns=snapshot.time_ns, selection=selection),
+            continues,
+        )
+
+    def past(self, time_ns: int, selection: Selection | None) -> Moment:
+        """How it was at a time. Takes a while: for a worker thread."""
+        health, cost = self._health_at(time_ns)
+        return Moment(
+            self._timeline.at(time_ns, selection),
+            health,
+            cost,
+            {probe.name: probe.lost_total for probe in health.probes},
+            self._clock() - self._started - (self.health.time_ns - time_ns) / 1e9,
+            partial(self._timeline.spans, until_ns=time_ns, selection=selection),
+            False,
+        )
+
+    def _health_at(self, time_ns: int) -> tuple[Health, Cost | None]:
+        ticks = self._timeline.ticks()
+        at = bisect_right(ticks, time_ns, key=lambda tick: tick.time_ns)
+        if not at:
+            return (ticks[0].health if ticks else self.health), None
+        meter, cost = CostMeter(), None
+        for tick in ticks[max(0, at - AVERAGED_TICKS - 1) : at]:
+            cost = meter.measure(tick.health)
+        return ticks[at - 1].health, cost
