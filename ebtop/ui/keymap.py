@@ -171,6 +171,12 @@ def _conflict(chosen: dict[str, tuple[str, ...]], commands: Mapping[str, Command
             for other in COMMANDS:
                 if other is command or key not in chosen.get(other.id, other.keys):
                     continue
-                if scope_of(other) == scope_of(command) or "app" in (scope_of(other), scope_of(command)):
+                if _meet(scope_of(command), scope_of(other)):
                     return name, key, other
     return None
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether the keys of two scopes work at the same place."""
+    together = ({"cpu", "icicle"}, {"cpu", "table"}, {"lists", "table"})
+    return one == other or "app" in (one, other) or {one, other} in together

@@ -1,81 +1,140 @@
-"""What the panes show, in plain words, and every key."""
+"""What the focused pane shows, in plain words, and every key."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual import events
 
-from ebtop.ui.commands import in_scope
+from ebtop.ui.commands import Command, in_scope
 from ebtop.ui.icicle import Icicle
+from ebtop.ui.keymap import Keymap
 from ebtop.ui.panes.base import Pane
-from ebtop.ui.panes.table_pane import TablePane
+from ebtop.ui.screens.page import TextPage
 from ebtop.ui.strips import Line, Run, fit
-from ebtop.ui.text_view import TextView
+from ebtop.ui.table import Table
 
-_KEY_CELLS = 12
+_WIDEST = 100
+"""Cells; longer lines of words are hard to read."""
+_MARGIN = 3
+_LABEL = 13
 
 
-class HelpScreen(ModalScreen[None]):
-    """The focused pane first, then all keys, then the other panes."""
+class HelpScreen(TextPage):
+    """The focused pane first, then all keys and the language of filters, then the other panes in short."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter,space", "app.pop_screen", "Close")
-    ]
+    heading = "HELP"
 
-    def __init__(self, panes: list[Pane], focused: Pane) -> None:
+    def __init__(self, panes: Sequence[Pane], focused: Pane) -> None:
         super().__init__()
-        self._panes = [focused, *(pane for pane in panes if pane is not focused)]
-        self.text = TextView()
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="help"):
-            yield self.text
+        self._panes = panes
+        self._focused = focused
 
     def on_mount(self) -> None:
-        self.text.focus()
+        self.head.show([(f" {self._focused.heading}", "strong"), (" pane", "dim")])
 
-    def on_resize(self) -> None:
-        self.text.show(self._content(max(30, min(100, self.app.size.width - 4) - 6)))
-
-    def _content(self, width: int) -> list[Line]:
-        first, *others = self._panes
-        lines = [_title("HELP", "Esc closes, ↓ ↑ scroll"), Line()]
-        lines += _about(first, width)
-        scope = "icicle" if isinstance(first.body, Icicle) else "table"
-        lines += _keys("In this pane", scope, width) + _keys("Everywhere", "app", width)
-        for pane in others:
-            lines += _about(pane, width)
-        return lines
+    def on_resize(self, event: events.Resize) -> None:
+        self.text_view.show(help_lines(self._panes, self._focused, self.keymap, event.size.width))
 
 
-def _title(text: str, aside: str = "") -> Line:
-    return Line(((f" {text}", "accent"), (f"   {aside}", "dim")))
+def help_lines(panes: Sequence[Pane], focused: Pane, keymap: Keymap, width: int) -> list[Line]:
+    """The whole text, for a screen of so many cells."""
+    width = max(30, min(_WIDEST, width) - _MARGIN - 1)
+    lines = [*_about(focused, width), *_notes(focused, width), *_columns(focused, width)]
+    for place, commands in _keys_of(focused):
+        lines += _keys(f"Keys {place}", commands, keymap, width)
+    lines += _keys("Keys everywhere", in_scope("app"), keymap, width)
+    lines += _filters(width)
+    for pane in panes:
+        if pane is not focused:
+            lines += [_title(f"{pane.number} {pane.heading}"), *_words(pane.words, width), Line()]
+    return lines
 
 
 def _about(pane: Pane, width: int) -> list[Line]:
-    lines = [_title(f"{pane.number} {pane.heading}")]
-    lines += [Line(((f"   {text}", "text"),)) for text in textwrap.wrap(pane.words, width)]
+    parts = (
+        ("What it shows", pane.words),
+        ("Where the numbers come from", pane.source_words),
+        ("What a high value means", pane.high_words),
+        ("What to do next", pane.next_words),
+    )
+    lines: list[Line] = []
+    for title, words in parts:
+        if words:
+            lines += [_title(title), *_words(words, width), Line()]
+    return lines
+
+
+def _notes(pane: Pane, width: int) -> list[Line]:
+    """What the probe can't see here."""
     probe = pane.moment.probe(pane.probe) if pane.moment else None
-    for note in probe.notes if probe else ():
-        lines += [Line(((f"   {text}", "info"),)) for text in textwrap.wrap(f"On this node: {note}", width)]
-    if isinstance(pane, TablePane):
-        lines.append(Line())
-        lines += [
-            Line(((f"   {fit(column.title, _KEY_CELLS)}", "strong"), (column.help, "dim")))
-            for column in pane.table.columns
-            if column.title
-        ]
+    if probe is None or not probe.notes:
+        return []
+    lines = [_title("On this node")]
+    for note in probe.notes:
+        lines += _words(note, width, "info", bullet=True)
     return [*lines, Line()]
 
 
-def _keys(title: str, scope: str, width: int) -> list[Line]:
+def _columns(pane: Pane, width: int) -> list[Line]:
+    if not isinstance(pane.body, Table):
+        return []
+    lines = [_title("Columns")]
+    for column in pane.body.columns:
+        if column.title:
+            lines += _labelled(column.title, column.help, width)
+    return [*lines, Line()]
+
+
+def _keys_of(pane: Pane) -> list[tuple[str, Sequence[Command]]]:
+    """The keys that mean something in this pane alone."""
+    body = "icicle" if isinstance(pane.body, Icicle) else "table"
+    found: list[tuple[str, Sequence[Command]]] = [(f"in the {body}", in_scope(body))]
+    try:
+        return [(f"in the {pane.heading} pane", in_scope(pane.probe)), *found]
+    except KeyError:
+        return found
+
+
+def _keys(title: str, commands: Iterable[Command], keymap: Keymap, width: int) -> list[Line]:
     lines = [_title(title)]
-    for command in in_scope(scope):
-        runs: tuple[Run, ...] = ((f"   {fit(command.shown, _KEY_CELLS)}", "strong"), (command.help, "text"))
-        lines.append(Line(runs))
+    for command in commands:
+        lines += _labelled(keymap.shown(command), command.help, width)
     return [*lines, Line()]
+
+
+def _filters(width: int) -> list[Line]:
+    """The language of filters, field by field."""
+    from ebtop.store.filter.fields import FIELDS
+
+    lines = [
+        _title("Filters"),
+        *_words(
+            "A field, then : or a comparison, then a value; words alone are sought in names, command lines and "
+            "addresses. Conditions beside each other must all hold; or, not and brackets are there too: "
+            "comm:nginx and (port:443 or lat>100ms) not addr:10.0.0.0/8",
+            width,
+        ),
+    ]
+    for item in FIELDS:
+        lines += _labelled(item.name, f"{item.help}, as {item.example}", width)
+    return [*lines, Line()]
+
+
+def _title(text: str) -> Line:
+    return Line(((f" {text}", "accent"),))
+
+
+def _words(text: str, width: int, style: str = "text", *, bullet: bool = False) -> list[Line]:
+    first = "· " if bullet else ""
+    wrapped = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * len(first))
+    return [Line(((" " * _MARGIN + line, style),)) for line in wrapped]
+
+
+def _labelled(label: str, text: str, width: int) -> list[Line]:
+    lines = []
+    for number, part in enumerate(textwrap.wrap(text, max(20, width - _LABEL)) or [""]):
+        head: Run = (" " * _MARGIN + fit("" if number else label, _LABEL - 1) + " ", "strong")
+        lines.append(Line((head, (part, "text"))))
+    return lines
