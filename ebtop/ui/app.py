@@ -38,19 +38,20 @@ def run(
     Raises EbtopError, before anything is loaded, where the terminal can not show it or the theme is bad.
     """
     _check_terminal()
-    from ebtop.ui import config, keymap
+    from ebtop.ui import config
 
     settings, problems = config.load()
-    keys, more = keymap.load()
     theme = theme or settings.theme
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
     source.start(timeline.ingest)
     try:
         with CapturedOutput(log):
+            from ebtop.ui import keymap
             from ebtop.ui.glyphs import terminal_is_ascii
             from ebtop.ui.live import LiveApp
             from ebtop.ui.themes import load
 
+            keys, more = keymap.load()
             app = LiveApp(
                 source,
                 timeline,

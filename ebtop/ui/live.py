@@ -615,7 +615,7 @@ class LiveApp(App[None], inherit_bindings=False):
         except EbtopError as error:
             self.announce(error.line(), "bad")
             return
-        self.palette = Palette(theme, self.palette.mono)
+        self.palette = Palette(theme, "NO_COLOR" in os.environ)
         self.register_theme(theme.textual())
         self.theme = theme.name
         for screen in self.screen_stack:
