@@ -64,6 +64,12 @@ class FrameSearch:
         total = self._tree.total
         return sum([total[node] for node in self._outermost])
 
+    @property
+    def found(self) -> int:
+        """How many matching nodes have weight."""
+        total = self._tree.total
+        return sum([1 for node in self.matches if total[node]])
+
     def heaviest_first(self) -> list[int]:
         """The matching nodes that have weight; a caller before a callee of the same weight."""
         total = self._tree.total

@@ -40,7 +40,8 @@ class FlameTree:
         self.frame_of: list[int] = [0]
         """Node -> its place in `frames`."""
         self._frame_numbers: dict[Frame, int] = {ROOT: 0}
-        self._children: list[list[int] | tuple[()]] = [()]
+        self._children: list[list[int] | int] = [0]
+        """A list only where there are several; 0 = none."""
         self._index: dict[int, int] = {}
         self._total: list[int] = [0]
         self._changed: dict[int, int] = {}
@@ -83,7 +84,10 @@ class FlameTree:
         return self.frames[self.frame_of[node]]
 
     def children(self, node: int) -> Sequence[int]:
-        return self._children[node]
+        children = self._children[node]
+        if isinstance(children, int):
+            return (children,) if children else ()
+        return children
 
     def path(self, node: int) -> list[int]:
         """The nodes from the root's child down to `node`; empty for the root."""
@@ -144,10 +148,12 @@ class FlameTree:
         self.parent.append(parent)
         self.frame_of.append(number)
         self._total.append(0)
-        self._children.append(())
+        self._children.append(0)
         siblings = self._children[parent]
-        if siblings:
-            insort(siblings, child, key=self.frame)
+        if not siblings:
+            self._children[parent] = child
         else:
-            self._children[parent] = [child]
+            if isinstance(siblings, int):
+                siblings = self._children[parent] = [siblings]
+            insort(siblings, child, key=self.frame)
         return child

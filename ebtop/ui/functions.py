@@ -80,7 +80,7 @@ class FunctionsTable(Table[FunctionRow]):
         self.post_message(self.CursorMoved())
 
     @property
-    def chosen(self) -> FunctionRow | None:
+    def under_cursor(self) -> FunctionRow | None:
         """The row under the cursor."""
         return self.rows[self.cursor] if self.rows else None
 

@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.pilot import Pilot
 
-import ebtop.ui.live
+import ebtop.ui
 from ebtop.store.records import StackRecord
 from ebtop.store.rows import Snapshot, StackSpan
 from ebtop.ui import themes
@@ -29,7 +29,7 @@ P = TypeVar("P", bound=Pane)
 class PaneApp(App[None], inherit_bindings=False):
     """Does with the keys of the whole app what concerns a pane."""
 
-    CSS_PATH = Path(ebtop.ui.live.__file__).with_name("ebtop.tcss")
+    CSS_PATH = Path(ebtop.ui.__file__).with_name("ebtop.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = [Binding("enter,d", "drill", "drill"), Binding("escape", "back", "back")]  # noqa: RUF012
 

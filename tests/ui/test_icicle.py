@@ -5,8 +5,10 @@ from __future__ import annotations
 from fakes import stack
 from pane_host import Hosted, hosted
 
+from ebtop.store.focus_selections import OfCommand, OfFrame, OfProcess
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
+from ebtop.ui.focus import Focus
 from ebtop.ui.icicle_layout import FRAME
 from ebtop.ui.panes.cpu import CpuPane
 
@@ -278,7 +280,7 @@ async def test_a_search_leaves_only_what_matches_in_the_table() -> None:
         ui.pane.search("v")
         await ui.press("t")
         assert [row.function.frame.name for row in ui.pane.functions.rows] == ["vacuum", "serve"]
-        await ui.press("escape")
+        assert ui.pane.back()
         assert len(ui.pane.functions.rows) == 5
 
 
@@ -395,3 +397,42 @@ async def test_gathering_that_fails_keeps_the_picture_and_says_so() -> None:
         await ui.press("m")
         assert "serve" in drawn(ui)
         assert "older samples could not be gathered" in ui.title
+
+
+async def test_frames_lead_to_who_runs_them() -> None:
+    async with hosted(CpuPane()) as ui:
+        await ui.second(*SHOP)
+        assert ui.pane.focus_of() is None, "everything is on screen already"
+        await ui.press("j")
+        focus = ui.pane.focus_of()
+        assert focus
+        assert (focus.kind, focus.title, focus.pid) == ("command", "postgres", 0)
+        assert focus.selection == OfCommand("postgres")
+        await ui.press("j", "j")
+        assert (focus := ui.pane.focus_of())
+        assert (focus.kind, focus.title, focus.selection) == ("frame", "vacuum", OfFrame("vacuum", "app"))
+        await ui.press("t")
+        assert (focus := ui.pane.focus_of())
+        assert focus.selection == OfFrame("deflate", "app")
+
+
+async def test_a_process_or_thread_leads_to_the_process() -> None:
+    async with hosted(CpuPane()) as ui:
+        await ui.second(*SHOP)
+        await ui.press("p", "p", "j", "j")
+        assert cursor_path(ui) == ["postgres", "postgres"]
+        assert (focus := ui.pane.focus_of())
+        assert (focus.kind, focus.title, focus.pid) == ("process", "postgres (20)", 20)
+        assert focus.selection == OfProcess(20, "postgres")
+        await ui.press("i", "g", "G", "k")
+        assert cursor_path(ui)[-1] == "postgres"
+        assert (focus := ui.pane.focus_of())
+        assert focus.pid == 20
+
+
+async def test_a_drill_down_to_a_frame_marks_it() -> None:
+    pane = CpuPane()
+    async with hosted(pane) as ui:
+        pane.look_at(Focus("frame", "deflate", OfFrame("deflate", "app")))
+        await ui.second(*SHOP, continues=False)
+        assert pane.search_result() == "deflate: 75.0 % of samples, 2 frames"

@@ -12,9 +12,10 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebtop.export.folded_stack import joined
 from ebtop.store.flame_functions import FunctionTable
-from ebtop.store.flame_paths import COMMAND, SPLITS, Shape
+from ebtop.store.flame_paths import COMMAND, SPLITS, Shape, is_code, title_of
 from ebtop.store.flame_search import Wanted
 from ebtop.store.flame_window import FlameWindow, gather
+from ebtop.store.focus_selections import OfCommand, OfFrame, OfProcess
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
 from ebtop.store.source import ProbeHealth
@@ -179,13 +180,9 @@ class CpuPane(Pane):
         if search is None:
             return ""
         search.update()
-        found = len(search.heaviest_first())
-        part = percent(100 * search.weight / whole) if whole and found else "nothing"
-        return (
-            f"{search.wanted.text}: {part} of samples, {plural(found, 'frame')}"
-            if found
-            else (f"{search.wanted.text}: not in any stack")
-        )
+        if not (found := search.found):
+            return f"{search.wanted.text}: not in any stack"
+        return f"{search.wanted.text}: {percent(100 * search.weight / whole)} of samples, {plural(found, 'frame')}"
 
     def back(self) -> bool:
         if self.icicle.search:
@@ -201,7 +198,7 @@ class CpuPane(Pane):
     def focus_of(self) -> Focus | None:
         tree = self.window.tree
         if self.flat:
-            return _focus_on(self.functions.chosen.function.frame) if self.functions.chosen else None
+            return _focus_on(self.functions.under_cursor.function.frame) if self.functions.under_cursor else None
         node = self.icicle.cursor
         while tree.frame(node).kind == "thread":
             node = tree.children(node)[0] if self.window.shape.callers else tree.parent[node]
@@ -259,7 +256,7 @@ class CpuPane(Pane):
             self._find(Wanted(frame.name, whole=True))
 
     def action_show_function(self) -> None:
-        row = self.functions.chosen
+        row = self.functions.under_cursor
         if row is None:
             return
         self._show_body(self.icicle)
@@ -331,7 +328,7 @@ class CpuPane(Pane):
     def _frame(self) -> Frame | None:
         """The frame under the cursor."""
         if self.flat:
-            return self.functions.chosen.function.frame if self.functions.chosen else None
+            return self.functions.under_cursor.function.frame if self.functions.under_cursor else None
         return self.window.tree.frame(self.icicle.cursor)
 
     @on(Icicle.CursorMoved)
@@ -342,11 +339,11 @@ class CpuPane(Pane):
         if not self.flat:
             own = None if window.shape.callers else tree.own[node]
             self.frame_line.show(window, tree.frame(node), own, tree.total[node])
-        elif row := self.functions.chosen:
+        elif row := self.functions.under_cursor:
             self.frame_line.show(window, *row.function)
 
     def _copied_function(self) -> Copied | None:
-        if (row := self.functions.chosen) is None:
+        if (row := self.functions.under_cursor) is None:
             return None
         frame = row.function.frame
         text = (
@@ -370,4 +367,10 @@ def _gathered(
 
 
 def _focus_on(frame: Frame) -> Focus | None:
-    return None
+    """Where a frame leads: to who runs it."""
+    if frame.kind == "process" and frame.module:
+        pid = int(frame.module)
+        return Focus("process", title_of(frame), OfProcess(pid, "" if frame.name == "?" else frame.name), pid)
+    if frame.kind == "process":
+        return Focus("command", frame.name, OfCommand(frame.name))
+    return Focus("frame", frame.name, OfFrame(frame.name, frame.module)) if is_code(frame) else None
