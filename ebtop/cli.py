@@ -234,8 +234,8 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("filters", "applied in the kernel; values of one kind are alternatives")
     group.add_argument(
         "--filter", metavar="EXPR", action="append", default=[],
-        help="only what passes, in the kernel where it can decide: 'comm:nginx port:443 lat>100ms', 'type:exec ret!=0'; "
-        "the README has all fields",
+        help="only what passes; the kernel decides what it can: 'comm:nginx lat>100ms', 'type:exec ret!=0', "
+        "'port:443 not addr:10.0.0.0/8'; the README has all fields",
     )  # fmt: skip
     group.add_argument("--pid", metavar="N,..", action="append", default=[], help="only these processes")
     group.add_argument("--children", action="store_true", help="and what those processes fork")

@@ -9,12 +9,14 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TextIO
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from ebtop.errors import EbtopError
 from ebtop.export.columns import Columns
 from ebtop.export.ndjson import JsonLines
+from ebtop.export.record_types import types_of
 from ebtop.probes import REGISTRY
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
@@ -22,6 +24,9 @@ from ebtop.session import LiveSource
 from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch, ConnectRecord, Record, StackRecord, TcpRecord
 from ebtop.store.source import ProbeHealth
+
+if TYPE_CHECKING:
+    from ebtop.store.filter import Filter
 
 
 class TraceOptions(NamedTuple):
@@ -34,6 +39,8 @@ class TraceOptions(NamedTuple):
     """How often stacks are printed; None = once, at the end."""
     settings: Settings = Settings()
     filter_spec: FilterSpec = FilterSpec()
+    chosen: Filter | None = None
+    """What is printed of what passes `filter_spec`; None = all."""
 
 
 def trace(options: TraceOptions) -> int:
@@ -43,6 +50,8 @@ def trace(options: TraceOptions) -> int:
     printer = _Printer(options, output, source.stop, source.containers)
     _on_signal(source.stop)
     try:
+        if options.chosen is not None:
+            source.narrow(options.chosen.pushed(), frozenset(options.probes))
         source.open()
         failures = source.failures
         printer.begin([name for name in options.probes if name in source.loaded], failures)
@@ -73,6 +82,8 @@ class _Printer:
         """Lines were lost because they could not be written, though somebody wanted them."""
         self._columns = Columns(options.probes)
         self._format: Callable[[Record], str] = JsonLines(containers).line if options.as_json else self._columns.line
+        self._passes = options.chosen.predicate(containers) if options.chosen is not None else None
+        self._filtered: Counter[type[Record]] = Counter()
         self._lock = threading.Lock()
         self._connections: dict[int, TcpRecord] = {}
         self._pending: frozenset[tuple[int, int, str, int]] = frozenset()
@@ -98,14 +109,15 @@ class _Printer:
         if _reader_is_gone():
             self._stop()
         with self._lock:
-            events: list[Record] = [r for r in batch.records if not isinstance(r, StackRecord)]
-            for record in batch.records:
+            records = self._wanted(batch.records, counted=True)
+            events: list[Record] = [r for r in records if not isinstance(r, StackRecord)]
+            for record in records:
                 if isinstance(record, StackRecord):
                     self._add_stack(record)
             if batch.tcp_scan is not None:
-                events.extend(self._changed(batch.tcp_scan.connections))
+                events.extend(self._wanted(self._changed(batch.tcp_scan.connections)))
             if batch.pending_connects is not None:
-                events.extend(self._newly_pending(batch.pending_connects))
+                events.extend(self._wanted(self._newly_pending(batch.pending_connects)))
             lines = [self._format(record) for record in events]
             interval = self._options.interval_s
             if interval is not None and batch.time_ns >= self._stacks_due_ns:
@@ -119,7 +131,7 @@ class _Printer:
         """The stacks that are left, then one line of totals for each probe."""
         with self._lock:
             lines = self._stack_lines()
-            totals = probe_stats(self._options.probes, probes)
+            totals = probe_stats(self._options.probes, probes, self._filtered)
             if self._options.as_json:
                 lines += [json.dumps({"type": "stats", **stats._asdict()}) for stats in totals]
             self._write(lines)
@@ -133,6 +145,19 @@ class _Printer:
             self._output.flush()
         except (OSError, ValueError):
             _discard_output()
+
+    def _wanted(self, records: list[Record], counted: bool = False) -> list[Record]:
+        """What the filter lets through; `counted` where the records are a probe's events."""
+        passes = self._passes
+        if passes is None:
+            return records
+        wanted = []
+        for record in records:
+            if passes(record):
+                wanted.append(record)
+            elif counted:
+                self._filtered[type(record)] += record.samples if isinstance(record, StackRecord) else 1
+        return wanted
 
     def _add_stack(self, record: StackRecord) -> None:
         key = (record.kind, record.pid, record.comm, record.frames, record.complete, record.thread)
@@ -184,10 +209,18 @@ class ProbeStats(NamedTuple):
     map_bytes: int
     lost_reasons: dict[str, int]
     notes: tuple[str, ...]
+    filtered: int = 0
+    """Of the events, those that were not printed: --filter left them out, and the kernel could not."""
 
 
-def probe_stats(chosen: tuple[str, ...], probes: Iterable[ProbeHealth]) -> list[ProbeStats]:
-    """One entry for each chosen probe; what internal ones cost is added to the first that requires them."""
+def probe_stats(
+    chosen: tuple[str, ...], probes: Iterable[ProbeHealth], filtered: Mapping[type[Record], int] | None = None
+) -> list[ProbeStats]:
+    """One entry for each chosen probe; what internal ones cost is added to the first that requires them.
+
+    `filtered` counts events that were left out, by their type.
+    """
+    left_out = dict(filtered or {})
     by_name = {health.name: health for health in probes}
     extra: dict[str, list[ProbeHealth]] = {name: [] for name in chosen}
     for name, health in by_name.items():
@@ -206,6 +239,7 @@ def probe_stats(chosen: tuple[str, ...], probes: Iterable[ProbeHealth]) -> list[
                 name, sum(p.events for p in parts), sum(reasons.values()), sum(p.runs for p in parts),
                 sum(p.run_ns for p in parts), sum(p.map_bytes for p in parts), reasons,
                 tuple(note for p in parts for note in p.notes),
+                sum(left_out.pop(record_type, 0) for record_type in types_of((name,))),
             )
         )  # fmt: skip
     return stats
@@ -256,7 +290,9 @@ def _say(line: str) -> None:
 def _say_stats(stats: ProbeStats) -> None:
     per_run = f", {stats.run_ns // stats.runs} ns a run" if stats.runs and stats.run_ns else ""
     lost = f"{stats.lost} lost ({', '.join(stats.lost_reasons)})" if stats.lost else "none lost"
-    _say(f"{stats.probe}: {stats.events} events, {lost}, {stats.runs} runs{per_run}, {stats.map_bytes >> 10} KiB maps")
+    filtered = f", {stats.filtered} filtered out" if stats.filtered else ""
+    cost = f"{stats.runs} runs{per_run}, {stats.map_bytes >> 10} KiB maps"
+    _say(f"{stats.probe}: {stats.events} events{filtered}, {lost}, {cost}")
 
 
 def _error_text(error: EbtopError) -> str:

@@ -6,6 +6,7 @@ from ebtop import cli
 from ebtop.errors import EbtopError, UsageError
 from ebtop.probes import NAMES, REGISTRY, parse_names
 from ebtop.probes.names import DEFAULT
+from ebtop.store.records import ExecRecord, ExitRecord, StackRecord
 from ebtop.store.source import MapUse, ProbeHealth, ProgramCost
 from ebtop.trace import ProbeStats, TraceOptions, probe_stats
 
@@ -138,3 +139,41 @@ def test_what_internal_probes_cost_is_added_to_the_first_that_needs_them() -> No
         "retransmits", 101, 6, 202, 303, 404, {"map full": 3, "ring buffer full": 3}, ()
     )
     assert stats[2] == ProbeStats("tcp", 5, 0, 6, 7, 8, {}, ())
+
+
+def test_filters_are_read_and_all_of_them_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "exec").chosen is None
+    assert run(monkeypatch, "exec", "--filter", " ").chosen is None
+    one = run(monkeypatch, "exec", "--filter", "comm:x lat>1s").chosen
+    assert one is not None
+    assert one.text == "comm:x lat>1s"
+    both = run(monkeypatch, "exec", "--filter", "pid:1 or pid:2", "--filter", "", "--filter", "comm:x").chosen
+    assert both is not None
+    assert both.canonical == "(pid:1 or pid:2) comm:x"
+
+
+@pytest.mark.parametrize("command", [["trace", "exec"], ["live"], []])
+def test_a_wrong_filter_is_one_line_that_shows_where(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--filter", "comm:nginx lat>fast"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "ebtop: fast is not a length of time: character 16 of the filter, after comm:nginx lat>; "
+        "write it as 250us, 100ms, 5s, 2m or 1h\n"
+    )
+
+
+def test_a_cgroup_that_is_not_there_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["trace", "exec", "--filter", "cgroup:/no/such/cgroup"]) == 1
+    assert "there is no cgroup /no/such/cgroup" in capsys.readouterr().err
+    chosen = run(monkeypatch, "exec", "--filter", "not cgroup:/no/such/cgroup").chosen
+    assert chosen is not None
+
+
+def test_what_the_filter_left_out_is_counted_for_the_probe_that_saw_it() -> None:
+    probes = [probe("exec", 10, {}, 20, 300, 4000), probe("cpu", 70, {}, 2, 3, 4), probe("tcp", 5, {}, 6, 7, 8)]
+    filtered = {ExecRecord: 2, ExitRecord: 3, StackRecord: 40}
+    stats = probe_stats(("exec", "cpu", "tcp"), probes, filtered)
+    assert [entry.filtered for entry in stats] == [5, 40, 0]

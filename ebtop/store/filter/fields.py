@@ -124,7 +124,6 @@ FIELDS: tuple[Field, ...] = (
         kinds.Comm(),
         _all(lambda r: r.comm or None)
         | {StackRecord: Plain((lambda r: r.comm or None, lambda r: r.thread or None))},
-        ("name",),
     ),
     Field(
         "user", "user by name or uid", "user:www-data",
@@ -209,8 +208,8 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "state", "TCP state; of a connection's end how it ended, or the state before", "state:syn_sent",
         kinds.Choice(),
-        _of((RetransmitRecord,), lambda r: r.state)
-        | _of((TcpRecord,), lambda r: r.state, lambda r: end_state(r) if r.event == "close" else None), (),
+        _of((TcpRecord,), lambda r: r.state, lambda r: end_state(r) if r.event == "close" else None)
+        | _of((RetransmitRecord,), lambda r: r.state), (),
         {TcpRecord: (*_TCP_STATES, *END_STATES), RetransmitRecord: _TCP_STATES},
     ),
     Field(
