@@ -66,7 +66,7 @@ def _talk(connections: list[socket.socket]) -> None:
 
 
 def _check_health() -> None:
-    for path in (b"/health", b"/ready"):
-        with connect(network.API, _PORT, network.WEB) as short:
-            short.sendall(b"GET %s HTTP/1.1\r\n\r\n" % path)
+    for address, source in ((network.API, network.WEB), ("::1", "")):
+        with connect(address, _PORT, source) as short:
+            short.sendall(b"GET /health HTTP/1.1\r\n\r\n")
             short.recv(100)

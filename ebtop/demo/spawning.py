@@ -18,7 +18,7 @@ _COMMANDS = (
     (["/bin/sh", "-c", "date; uname -s; :"], 0.2),
     (["/bin/sleep", "2"], 0.2),
     (["backup-agent", "--once"], 0.3),
-    (["/bin/cat", "/etc/shadow.missing"], 0.2),
+    (["/bin/cat", "/etc/backup.conf"], 0.2),
     (["/bin/sh", "-c", "kill -9 $$"], 0.3),
 )
 """With the seconds to wait afterwards. Names without a folder are looked for along the PATH."""

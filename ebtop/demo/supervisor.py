@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -46,8 +47,7 @@ def main() -> int:
         os.nice(_NICE)
         group = cgroup.make()
         program = compile_service()
-        for job in jobs(program):
-            _start(job, group)
+        _start_all(jobs(program), group)
         _answer(cgroup=group, notes=[*[_NO_COMPILER] * (program is None), *[_NO_CGROUP] * (not group)])
         while os.read(sys.stdin.fileno(), 1):
             pass
@@ -63,7 +63,17 @@ def main() -> int:
     return 0
 
 
-def _start(job: Job, group: str) -> None:
+def _start_all(chosen: Sequence[Job], group: str) -> None:
+    """Returns when each of them is in its place and has its name."""
+    ready, getting_ready = os.pipe()
+    for job in chosen:
+        _start(job, group, getting_ready)
+    os.close(getting_ready)
+    os.read(ready, 1)
+    os.close(ready)
+
+
+def _start(job: Job, group: str, getting_ready: int) -> None:
     supervisor = os.getpid()
     if os.fork():
         return
@@ -76,6 +86,7 @@ def _start(job: Job, group: str) -> None:
         if group:
             cgroup.enter(group)
         name_self(job.name, job.title)
+        os.close(getting_ready)
         job.work()
     finally:
         os._exit(1)
