@@ -25,8 +25,10 @@ class FunctionTable:
         """`callers`: the tree is read from the functions that ran up to their callers."""
         self._tree = tree
         self._callers = callers
-        self._outermost: list[tuple[int, int]] = []
-        """(node, frame number) of nodes with no node of the same frame above them."""
+        self._outermost: list[int] = []
+        """Nodes with no node of the same frame above them."""
+        self._numbers: list[int] = []
+        """Their frames."""
         self._looked_at = 0
 
     def rows(self) -> list[Function]:
@@ -34,9 +36,9 @@ class FunctionTable:
         tree = self._tree
         self._look()
         total, own_by, total_by = tree.total, [0] * len(tree.frames), [0] * len(tree.frames)
-        for node, number in self._outermost:
-            if total[node]:
-                total_by[number] += total[node]
+        for weight, number in zip(map(total.__getitem__, self._outermost), self._numbers, strict=True):
+            if weight:
+                total_by[number] += weight
         if self._callers:
             for node in tree.children(0):
                 own_by[tree.frame_of[node]] += total[node]
@@ -49,17 +51,26 @@ class FunctionTable:
             for frame, own, every in zip(tree.frames, own_by, total_by, strict=True)
             if every and is_code(frame)
         ]
-        rows.sort(key=lambda row: (-row.own, -row.total, row.frame))
+        rows.sort(key=lambda row: (row.own, row.total), reverse=True)
         return rows
 
     def _look(self) -> None:
         """Find the outermost among the nodes that are new."""
         tree = self._tree
         parent, frame_of = tree.parent, tree.frame_of
+        above: set[int] = set()
+        last = -1
         for node in range(self._looked_at, len(tree)):
-            number, above = frame_of[node], parent[node]
-            while above > 0 and frame_of[above] != number:
-                above = parent[above]
-            if above <= 0:
-                self._outermost.append((node, number))
+            number, caller = frame_of[node], parent[node]
+            # Mostly a node is the callee of the one made before it.
+            if caller != last:
+                above = set()
+                while caller > 0:
+                    above.add(frame_of[caller])
+                    caller = parent[caller]
+            if number not in above:
+                self._outermost.append(node)
+                self._numbers.append(number)
+            above.add(number)
+            last = node
         self._looked_at = len(tree)
