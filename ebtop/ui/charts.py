@@ -67,7 +67,7 @@ def draw(
             plotext.plot(xs, ys, marker="*" if ascii_only else "braille", color=number, fillx=len(series) == 1)
     plotext.xlim(start_s, max(end_s, start_s + 1))
     plotext.ylim(0, top)
-    ticks = _time_ticks(start_s, end_s, max(1, width // 14))
+    ticks = _time_ticks(start_s, end_s, max(1, width // 11))
     plotext.xticks(ticks, [time.strftime("%H:%M:%S" if end_s - start_s < 240 else "%H:%M", _local(t)) for t in ticks])
     plotext.yticks([0, top / 2, top], [text(0), text(top / 2), text(top)])
     plotext.xaxes(True, False)

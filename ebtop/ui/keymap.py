@@ -37,6 +37,8 @@ _SHOWN = {
     "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc",
     "delete": "Del", "insert": "Ins",
 }  # fmt: skip
+_TOGETHER: tuple[set[str], ...] = ({"cpu", "icicle"}, {"cpu", "table"}, {"lists", "table"})
+"""Scopes whose keys work in the same pane."""
 _NAMED = frozenset(key.value for key in Keys if "+" not in key.value and "<" not in key.value)
 _PRINTED = {_character_to_key(chr(code)): chr(code) for code in range(0x21, 0x7F)}
 

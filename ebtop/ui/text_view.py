@@ -120,7 +120,7 @@ def _marked(line: Line, sought: str) -> Line:
             continue
         at = 0
         while (found := folded.find(sought, at)) >= 0:
-            runs += [(text[at:found], style), (text[found : found + len(sought)], "chosen")]
+            runs += [(text[at:found], style), (text[found : found + len(sought)], "match")]
             at = found + len(sought)
         runs.append((text[at:], style))
     return line._replace(runs=tuple(run for run in runs if run[0]))

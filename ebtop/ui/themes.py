@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from textual.theme import BUILTIN_THEMES
 from textual.theme import Theme as TextualTheme
 
 from ebtop.errors import EbtopError
@@ -75,6 +76,8 @@ class Theme:
             success=c["good"],
             warning=c["warn"],
             error=c["bad"],
+            # Style sheets of widgets that come with Textual ask for more where colours are the terminal's.
+            variables=dict(BUILTIN_THEMES["ansi-dark"].variables) if self.ansi else {},
         )
 
 

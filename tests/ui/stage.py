@@ -12,7 +12,7 @@ from fakes import START_NS, FakeSource
 from textual.app import App
 from textual.pilot import Pilot
 
-import ebtop.ui.live
+import ebtop.ui
 from ebtop.store.rows import Rates
 from ebtop.store.source import Health, NodeLoad, Pressure
 from ebtop.ui import themes
@@ -56,7 +56,7 @@ def second(at_s: float, cpu: float | None = 50.0, narrowed: str = "", **rates: f
 
 
 class Stage(App[None], inherit_bindings=False):
-    CSS_PATH = Path(ebtop.ui.live.__file__).with_name("ebtop.tcss")
+    CSS_PATH = Path(ebtop.ui.__file__).with_name("ebtop.tcss")
     BINDINGS = bindings("app")
     ENABLE_COMMAND_PALETTE = False
 
@@ -65,7 +65,7 @@ class Stage(App[None], inherit_bindings=False):
         chosen = themes.load(theme)
         self.palette = Palette(chosen)
         self.ascii_only = ascii_only
-        self.key_names = keymap
+        self.keymap = keymap
         self.set_keymap(keymap.textual())
         self.register_theme(chosen.textual())
         self.theme = chosen.name

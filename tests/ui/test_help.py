@@ -35,13 +35,20 @@ def test_every_part_is_there_and_fits(width: int) -> None:
     lines = help_lines(panes, panes[1], Keymap(), width)
     shown = flat(lines)
     titles = ["What it shows", "Where the numbers come from", "What a high value means", "What to do next"]
-    titles += ["Columns", "Keys in the table", "Keys everywhere", "Filters", "1 CPU", "3 TCP"]
+    titles += ["Columns", "Keys in a table", "Keys everywhere", "Filters", "1 CPU", "3 TCP"]
     places = [shown.index(title) for title in titles]
     assert places == sorted(places)
     for words in (panes[1].words, "Counted in the kernel.", "Something spawns.", "Look at the parent.", panes[0].words):
         assert " ".join(words.split()) in shown
     assert all(width_of(line.runs) <= min(width, 100) for line in lines)
     assert all(command.help.split(".")[0] in shown for command in in_scope("app"))
+
+
+def test_the_example_of_a_filter_is_one() -> None:
+    from ebtop.store.filter import parse
+    from ebtop.ui.screens import help
+
+    assert parse(help._LANGUAGE.rpartition(": ")[2]).text.startswith("comm:nginx and (")
 
 
 def test_what_a_pane_does_not_say_has_no_empty_title() -> None:

@@ -149,3 +149,14 @@ async def test_a_diagnosis_that_fails_is_said(error: Exception, told: str) -> No
         await ui.settle()
         assert told in ui.text()
         assert "looking" not in ui.screen()[0]
+
+
+@pytest.mark.parametrize("theme", ["ebtop-dark", "ebtop-light", "ebtop-colorblind", "terminal-16", "mono"])
+async def test_a_page_in_every_theme(theme: str) -> None:
+    page = OverheadScreen(Remembered())
+    async with staged(page, theme=theme) as ui:
+        passed(FakeSource(), page, ticks=3, runs=10, bpf_ns=1000)
+        await ui.settle()
+        assert "cpu_prog" in ui.text()
+        if theme in ("terminal-16", "mono"):
+            assert ui.app.screen.styles.background.ansi == -1, "the terminal's own background"

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from textual import events
 
-from ebtop.ui.commands import Command, in_scope
-from ebtop.ui.icicle import Icicle
+from ebtop.ui.commands import Command, in_scope, where
 from ebtop.ui.keymap import Keymap
 from ebtop.ui.panes.base import Pane
 from ebtop.ui.screens.page import TextPage
@@ -19,6 +18,11 @@ _WIDEST = 100
 """Cells; longer lines of words are hard to read."""
 _MARGIN = 3
 _LABEL = 13
+_LANGUAGE = (
+    "A field, then : or a comparison, then a value; a word alone is sought in names, command lines and addresses. "
+    "Conditions that stand beside each other must all hold; or, not and brackets are there too: "
+    "comm:nginx and (port:443 or lat>100ms) not addr:10.0.0.0/8"
+)
 
 
 class HelpScreen(TextPage):
@@ -42,8 +46,8 @@ def help_lines(panes: Sequence[Pane], focused: Pane, keymap: Keymap, width: int)
     """The whole text, for a screen of so many cells."""
     width = max(30, min(_WIDEST, width) - _MARGIN - 1)
     lines = [*_about(focused, width), *_notes(focused, width), *_columns(focused, width)]
-    for place, commands in _keys_of(focused):
-        lines += _keys(f"Keys {place}", commands, keymap, width)
+    for scope in focused.scopes:
+        lines += _keys(f"Keys {where(scope)}", in_scope(scope), keymap, width)
     lines += _keys("Keys everywhere", in_scope("app"), keymap, width)
     lines += _filters(width)
     for pane in panes:
@@ -87,16 +91,6 @@ def _columns(pane: Pane, width: int) -> list[Line]:
     return [*lines, Line()]
 
 
-def _keys_of(pane: Pane) -> list[tuple[str, Sequence[Command]]]:
-    """The keys that mean something in this pane alone."""
-    body = "icicle" if isinstance(pane.body, Icicle) else "table"
-    found: list[tuple[str, Sequence[Command]]] = [(f"in the {body}", in_scope(body))]
-    try:
-        return [(f"in the {pane.heading} pane", in_scope(pane.probe)), *found]
-    except KeyError:
-        return found
-
-
 def _keys(title: str, commands: Iterable[Command], keymap: Keymap, width: int) -> list[Line]:
     lines = [_title(title)]
     for command in commands:
@@ -106,18 +100,10 @@ def _keys(title: str, commands: Iterable[Command], keymap: Keymap, width: int) -
 
 def _filters(width: int) -> list[Line]:
     """The language of filters, field by field."""
-    from ebtop.store.filter.fields import FIELDS
+    from ebtop.store.filter import describe_fields
 
-    lines = [
-        _title("Filters"),
-        *_words(
-            "A field, then : or a comparison, then a value; words alone are sought in names, command lines and "
-            "addresses. Conditions beside each other must all hold; or, not and brackets are there too: "
-            "comm:nginx and (port:443 or lat>100ms) not addr:10.0.0.0/8",
-            width,
-        ),
-    ]
-    for item in FIELDS:
+    lines = [_title("Filters"), *_words(_LANGUAGE, width)]
+    for item in describe_fields():
         lines += _labelled(item.name, f"{item.help}, as {item.example}", width)
     return [*lines, Line()]
 

@@ -59,8 +59,8 @@ class PageHead(Bar):
 class Page(ModalScreen[None]):
     """A subclass yields its widgets from `content`.
 
-    It takes all keys: those of the panes must not change the load on the node from here. An app that has
-    `key_names` (a Keymap) has its keys shown by it.
+    It takes all keys: those of the panes must not change the load on the node from here. Keys are shown as the
+    app's `keymap` has them.
     """
 
     heading = ""
@@ -90,7 +90,7 @@ class Page(ModalScreen[None]):
 
     @property
     def keymap(self) -> Keymap:
-        return getattr(self.app, "key_names", None) or Keymap()
+        return getattr(self.app, "keymap", None) or Keymap()
 
     def hinted(self) -> Sequence[tuple[str, str]]:
         """(key, word) of this page for the line of hints, the most useful first."""
