@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCREEN_DRAIN_S = 0.25
 """The screen moves once a second: its records may come in larger, cheaper batches."""
+_DEMO_GREETING = "a demo: Enter goes into a row, ? explains a pane, q ends it all"
 _MAX_DURATION_S = 366 * 86400.0
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 
@@ -94,17 +95,20 @@ def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterS
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:
+    from ebtop.demo.launch import Demo
+    from ebtop.probes import parse_names
+
+    parse_names(options.probes)
     seconds = parse_duration(options.seconds) if options.seconds is not None else None
     _require_terminal()
     _require_privileges()
-    from ebtop.demo.launch import Demo
 
     with Demo() as demo:
         if seconds is not None:
             leave = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
             leave.daemon = True
             leave.start()
-        code = _live(options, settings, demo.filter_spec, notes=demo.notes)
+        code = _live(options, settings, demo.filter_spec, notes=demo.notes, greeting=_DEMO_GREETING)
     in_time = seconds is not None and not leave.is_alive() and code == 128 + signal.SIGTERM
     return 0 if in_time else code
 
@@ -115,6 +119,7 @@ def _live(
     filter_spec: FilterSpec,
     chosen: Filter | None = None,
     notes: Sequence[str] = (),
+    greeting: str = "",
 ) -> int:
     """The screen on what `filter_spec` says, filtered by `chosen` at first; `notes` go to its log."""
     from ebtop.probes import parse_names
@@ -132,6 +137,7 @@ def _live(
     return app.run(
         source, Timeline(), asked_for=filter_spec.describe(), ascii_only=options.ascii,
         mouse=False if options.no_mouse else None, theme=options.theme, log=source.log,
+        greeting=greeting,
     )  # fmt: skip
 
 
