@@ -128,6 +128,7 @@ def _live(
     _require_terminal()
     _require_privileges()
     from ebtop.session import LiveSource
+    from ebtop.store.filter import FilterSelection
     from ebtop.store.timeline import Timeline
     from ebtop.ui import app
 
@@ -135,7 +136,8 @@ def _live(
     for note in notes:
         source.log(note)
     return app.run(
-        source, Timeline(), asked_for=filter_spec.describe(), ascii_only=options.ascii,
+        source, Timeline(), asked_for=filter_spec.describe(),
+        selection=FilterSelection(chosen, source.containers) if chosen is not None else None, ascii_only=options.ascii,
         mouse=False if options.no_mouse else None, theme=options.theme, log=source.log,
         greeting=greeting,
     )  # fmt: skip
