@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
+from typing import get_args
 
 import pytest
 
 from ebtop.store.containers import Container, no_containers
-from ebtop.store.filter import parse, predicates
+from ebtop.store.filter import fields, parse, predicates
 from ebtop.store.filter.expression import All, Any, Not, negated
 from ebtop.store.records import EventRecord, Frame, Record
 from tests.unit import random_filters
 from tests.unit.record_makers import connect, exec_, exit_, retransmit, stack, tcp
-
-ME = os.getuid()
 
 
 def passes(text: str, record: Record) -> bool:
@@ -248,3 +246,10 @@ def test_the_rules_of_logic_hold(seed: int) -> None:
 
 def test_without_containers_nothing_is_in_one() -> None:
     assert not parse("container:*").predicate(no_containers)(exec_(1))
+
+
+def test_every_record_type_can_be_filtered() -> None:
+    assert set(fields.RECORD_TYPES) == set(get_args(Record))
+    passes = parse("x or pid:1 and not type:exec").predicate()
+    for seed in range(60):
+        passes(random_filters.record(random.Random(seed)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ebtop.store.containers import ContainerLookup
@@ -16,6 +17,7 @@ from ebtop.store.selection import Predicate
 Test = Callable[[Any], bool]
 
 _MAX_EVENT_SHAPES = 256
+_MAX_TEXTS = 8192
 
 
 def predicate(node: Node | None, containers: ContainerLookup) -> Predicate:
@@ -102,7 +104,8 @@ def _plain(getter: fields.Getter, match: Match) -> Test:
 
 
 def _several(getter: fields.Getter, match: Test) -> Test:
-    return lambda record: any(map(match, getter(record)))
+    remembered = lru_cache(maxsize=_MAX_TEXTS)(match)  # the same functions are in every stack
+    return lambda record: any(map(remembered, getter(record)))
 
 
 def _in_container(containers: ContainerLookup, match: Test) -> Test:
