@@ -61,7 +61,7 @@ def draw(
     plotext.theme("clear")
     plotext.plotsize(width, height)
     for number, line in enumerate(series, 1):
-        for part in _unbroken(line.points):
+        for part in _unbroken(_thinned(line.points, start_s, end_s, 2 * width)):
             xs, ys = [x for x, _ in part], [y for _, y in part]
             # A lone second is a stroke from the axis.
             plotext.plot(xs, ys, marker="*" if ascii_only else "braille", color=number, fillx=len(series) == 1)
@@ -83,6 +83,23 @@ def round_up(value: float, unit: int = 1000) -> float:
     while value > 500 * scale:
         scale *= unit
     return next((step * scale for step in _ROUND if step * scale >= value), scale)
+
+
+def _thinned(
+    points: Sequence[tuple[float, float] | None], start_s: float, end_s: float, columns: int
+) -> list[tuple[float, float] | None]:
+    """At most one point a column, the highest: a burst of one second must be seen."""
+    kept: list[tuple[float, float] | None] = []
+    scale, last = columns / max(1e-9, end_s - start_s), -1
+    for point in points:
+        before = kept[-1] if kept else None
+        column = int((point[0] - start_s) * scale) if point else -1
+        if point is None or before is None or column != last:
+            kept.append(point)
+        elif point[1] > before[1]:
+            kept[-1] = point
+        last = column
+    return kept
 
 
 def _unbroken(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
@@ -73,7 +72,7 @@ class Page(ModalScreen[None]):
         super().__init__(classes="page")
         self.head = PageHead(self.heading)
         self.hints = Hints()
-        self.prompt = Prompt()
+        self.prompt = Prompt(self.read_on)
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -85,12 +84,18 @@ class Page(ModalScreen[None]):
         """What is between the head and the hints."""
         raise NotImplementedError
 
+    def enter(self) -> None:
+        """Give the focus to what the keys are for."""
+
     def on_mount(self) -> None:
         self.show_hints()
 
     @property
     def keymap(self) -> Keymap:
         return getattr(self.app, "keymap", None) or Keymap()
+
+    def read_on(self) -> None:
+        """The prompt is closed: give the focus back."""
 
     def hinted(self) -> Sequence[tuple[str, str]]:
         """(key, word) of this page for the line of hints, the most useful first."""
@@ -132,7 +137,10 @@ class TextPage(Page):
         yield self.text_view
 
     def on_mount(self) -> None:
-        self.text_view.focus()
+        self.enter()
+
+    def enter(self) -> None:
+        self.set_focus(self.text_view)
 
     def hinted(self) -> Sequence[tuple[str, str]]:
         return [("↓↑", "scroll"), *((self.key_of(command(name)), name) for name in ("search", "copy"))]
@@ -153,9 +161,9 @@ class TextPage(Page):
     def action_copy(self) -> None:
         self.run_worker(self._copy(), group="copy", exit_on_error=False)
 
-    @on(Prompt.Closed)
-    def _read_on(self) -> None:
-        self.text_view.focus()
+    def read_on(self) -> None:
+        if self.is_mounted:
+            self.set_focus(self.text_view)
 
     async def _copy(self) -> None:
         from ebtop.ui import clipboard
