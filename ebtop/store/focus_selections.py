@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ebtop.store.command_line import command_name
 from ebtop.store.filter import push
 from ebtop.store.records import (
     ConnectRecord,
@@ -52,7 +53,7 @@ class OfProcess:
 
 @dataclass(frozen=True)
 class OfCommand:
-    """What every process of a name does."""
+    """What every process of a name does, and the execs that failed to become one."""
 
     comm: str
 
@@ -62,7 +63,11 @@ class OfCommand:
 
     def predicate(self) -> Predicate:
         comm = self.comm
-        return lambda record: record.comm == comm
+
+        def passes(record: Record) -> bool:
+            return record.comm == comm or (isinstance(record, ExecRecord) and command_name(record) == comm)
+
+        return passes
 
     def pushed(self) -> Pushed | None:
         return Pushed(comms=frozenset((self.comm,))) if push.is_as_in_the_kernel(self.comm) else None

@@ -17,14 +17,16 @@ class Histogram(StripWidget):
     def __init__(self) -> None:
         super().__init__()
         self.histogram = ConnectHistogram((), ())
+        self.partial = False
 
-    def show(self, histogram: ConnectHistogram) -> None:
-        self.histogram = histogram
+    def show(self, histogram: ConnectHistogram, *, partial: bool = False) -> None:
+        """`partial`: it is only of the connects over the threshold and those that failed."""
+        self.histogram, self.partial = histogram, partial
         self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
         ok, failed = self.histogram
-        buckets = rows(ok, failed, height - 1)
+        buckets = rows(ok, failed, height - 1 - self.partial)
         total = sum(ok) + sum(failed)
         lines = [
             Line(
@@ -35,6 +37,8 @@ class Histogram(StripWidget):
                 )
             )
         ]
+        if self.partial:
+            lines.append(Line(((fit("   slow and failed ones only", width), "warn"),)))
         largest = max((good + bad for _, _, good, bad in buckets), default=0)
         room = max(1, width - 22)
         for low, high, good, bad in buckets:

@@ -27,8 +27,8 @@ class Palette:
     A style has a name (`text`, `dim`, `good`, ...) and a ground (`base`, `cursor`, `bar`, ...). Frames of
     the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `chosen` for the one under
     the cursor; while something is searched for `match:kind:N` is a frame that matches and `ghost:kind:N` one
-    that does not. Without colour (`mono`) nothing but bold, underline and reverse is left, enough to see
-    cursor, focus, matches and warnings by.
+    that does not; a cell of a table that matches is `match`. Without colour (`mono`) nothing but bold,
+    underline and reverse is left, enough to see cursor, focus, matches and warnings by.
     """
 
     def __init__(self, theme: Theme, mono: bool = False) -> None:
@@ -64,6 +64,9 @@ class Palette:
             if role in ("self", "ghost"):
                 return Style(color=color, bgcolor=background)
             return Style(color=_rich(theme.ink), bgcolor=color, bold=kind == "cut" or matches, underline=matches)
+        if name == "match":
+            color = _rich(theme.inks.get(_GROUNDS[ground], theme.colors["accent"]))
+            return Style(color=color, bgcolor=background, bold=True, underline=True)
         if name == "chosen":
             return self._inverse(theme.colors["surface"], theme.colors["strong"])
         if name == "badge":
@@ -83,7 +86,7 @@ class Palette:
         return Style(color=_rich(color), bgcolor=_rich(background), bold=True)
 
     def _mono(self, name: str, ground: str) -> Style:
-        matches = name.startswith("match:")
+        matches = name == "match" or name.startswith("match:")
         return Style(
             bold=name in _BOLD or ground == "head" or matches,
             reverse=ground in ("cursor", "warn") or name in ("chosen", "badge"),

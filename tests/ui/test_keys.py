@@ -182,7 +182,7 @@ async def test_sort_goes_through_every_column_in_view(start: Start) -> None:
             column = exec_table(ui).sort_column
             assert column is not None
             seen.append(column.title)
-        assert seen == ["TIME", "PID", "UID", "PARENT", "STATUS", "LIVED", "TRIED", "COMMAND", "TIME"]
+        assert seen == ["TIME", "PID", "USER", "PARENT", "STATUS", "LIVED", "TRIED", "COMMAND", "TIME"]
 
 
 async def test_pause_freezes_the_view_but_not_the_collection(start: Start) -> None:
@@ -301,7 +301,7 @@ async def test_the_log_shows_what_libraries_printed_and_what_was_done(start: Sta
 async def test_help_explains_the_focused_pane_and_every_key(start: Start) -> None:
     source = FakeSource()
     source.probes["exec"] = probe_health("exec", notes=("no failed execs on this kernel",))
-    async with start(source=source, size=(120, 90)) as ui:
+    async with start(source=source, size=(120, 150)) as ui:
         await ui.press("2", "question_mark")
         assert isinstance(ui.app.screen, HelpScreen)
         text = "\n".join(ui.screen())

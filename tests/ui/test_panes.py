@@ -34,9 +34,9 @@ async def test_exec_rows_are_shown_with_their_fields(start: Start) -> None:
     )
     async with start(store_of(execs=rows, rates=NO_RATES._replace(execs=12, exec_failures=3)), size=(200, 50)) as ui:
         head, first, second = ui.body("exec")[:3]
-        assert head.split() == ["TIME", "PID", "UID", "PARENT", "STATUS", "LIVED", "TRIED", "COMMAND"]
-        assert first.split() == ["22:14:02", "42", "0", "cron", "7", "310ms", "curl", "-s", "http://x/"]
-        assert second.split() == ["22:14:03", "43", "0", "bash", "ENOENT", "-", "5", "nope"]
+        assert head.split() == ["TIME", "PID", "USER", "PARENT", "STATUS", "LIVED", "TRIED", "COMMAND"]
+        assert first.split() == ["22:14:02", "42", "root", "cron", "7", "310ms", "curl", "-s", "http://x/"]
+        assert second.split() == ["22:14:03", "43", "root", "bash", "ENOENT", "-", "5", "nope"]
         assert "12/s" in ui.pane("exec")
         assert "3.0 failed/s" in ui.pane("exec")
 

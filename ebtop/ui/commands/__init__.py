@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from ebtop.ui.commands import app, cpu, icicle, table, text
+from ebtop.ui.commands import app, cpu, icicle, lists, table, text
 from ebtop.ui.commands.command import Command
 
 _SCOPES: dict[str, tuple[str, tuple[Command, ...]]] = {
     "app": ("anywhere", app.COMMANDS),
     "table": ("in a table", table.COMMANDS),
+    "lists": ("in exec, TCP, retransmits, connects", lists.COMMANDS),
     "cpu": ("in the CPU pane", cpu.COMMANDS),
     "icicle": ("in the icicle", icicle.COMMANDS),
     "text": ("in pages of text", text.COMMANDS),

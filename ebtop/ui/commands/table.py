@@ -11,8 +11,9 @@ COMMANDS = (
     Command("table.page_up", ("pageup", "ctrl+b"), "PgUp", "Page up", "One page up.", "page(-1)"),
     Command("table.top", ("g", "home"), "g Home", "Top", "To the top, and stay there.", "top"),
     Command("table.bottom", ("G", "upper_g", "end"), "G End", "Bottom", "To the last row.", "bottom"),
-    Command("table.sort", ("s", "right", "l"), "s → l", "Sort", "Sort by the next column.", "sort(1)"),
+    Command("table.sort", ("s", "right", "l"), "s → l", "Sort", "Sort by the next column.", "sort(1)", "sort"),
     Command("table.sort_back", ("left", "h"), "← h", "Sort back", "Sort by the column before.", "sort(-1)"),
-    Command("table.unsort", ("escape",), "Esc", "Unsort", "Back to the order rows come in.", "unsort"),
     Command("table.reverse", ("S", "upper_s"), "S", "Reverse", "Turn the order round.", "reverse"),
+    Command("table.sort_menu", ("w",), "w", "Sort by", "Choose any column to sort by, hidden ones too.", "sort_menu"),
+    Command("table.columns", ("c",), "c", "Columns", "Choose the columns to show.", "columns", "columns"),
 )

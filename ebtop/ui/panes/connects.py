@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from ebtop.store.rows import ConnectRow, Snapshot
+from ebtop.store.rows import ConnectRow, Snapshot, TargetRow
 from ebtop.store.source import ProbeHealth
+from ebtop.ui.columns import Column, number, process_id
 from ebtop.ui.histogram import Histogram, quantile
 from ebtop.ui.moment import Moment
+from ebtop.ui.panes import focusing
+from ebtop.ui.panes.cells import alarm, few, pace, presence, tally, user_column
+from ebtop.ui.panes.mode import Mode
 from ebtop.ui.panes.table_pane import TablePane
-from ebtop.ui.table import Column, number, process_id
 from ebtop.ui.title import Figure
 from ebtop.units import count, endpoint, latency, power_of_two_us, wall_clock
 
@@ -58,22 +62,96 @@ COLUMNS: tuple[Column[ConnectRow], ...] = (
     ),
     number("LATENCY", 7, lambda r: r.latency_ms, latency, "until it ended, or so far", "strong"),
     Column("RESULT", 11, lambda r: r.result, "how it ended", _result_style, lambda r: r.result),
+    Column("ERROR", 13, lambda r: r.error or "-", "what connect() was told", "dim", lambda r: r.error, hidden=True),
+    user_column(lambda r: r.uid, hidden=True),
+)
+
+TARGETS: tuple[Column[TargetRow], ...] = (
+    Column(
+        "LAST",
+        8,
+        lambda r: wall_clock(r.time_ns),
+        "when the latest ended, or now",
+        "dim",
+        lambda r: r.time_ns,
+        descending=True,
+        rank=7,
+    ),
+    Column(
+        "TO",
+        17,
+        lambda r: endpoint(r.addr, r.port),
+        "address and port",
+        "text",
+        lambda r: (r.addr, r.port),
+        stretch=2,
+        middle=True,
+    ),
+    number("COUNT", 6, lambda r: r.finished, tally, "slow or failed ones that ended", "strong"),
+    number("/s", 5, lambda r: r.rate, pace, "a second over the last 10 s", lambda r: presence(r.rate), rank=5),
+    number("WAIT", 4, lambda r: r.pending, tally, "waiting now", lambda r: presence(r.pending, "accent")),
+    number("OK", 5, lambda r: r.ok, tally, "slow, but connected", lambda r: presence(r.ok, "good"), rank=6),
+    number("REFUSED", 7, lambda r: r.refused, tally, "nobody listens there", lambda r: alarm(r.refused, "bad"), rank=1),
+    number("TIMEOUT", 7, lambda r: r.timeout, tally, "no answer", lambda r: alarm(r.timeout, "bad"), rank=1),
+    number("UNREACH", 7, lambda r: r.unreachable, tally, "no way there", lambda r: alarm(r.unreachable), rank=4),
+    number("ABORTED", 7, lambda r: r.aborted, tally, "given up by the program", lambda r: presence(r.aborted), rank=8),
+    number("P50", 6, lambda r: r.p50_ms, latency, "half took no longer; up to a fifth too high", "text", rank=2),
+    number("P99", 6, lambda r: r.p99_ms, latency, "99 of 100 took no longer; up to a fifth too high", "text", rank=2),
+    number("MAX", 6, lambda r: r.max_ms, latency, "the longest", "strong", rank=3),
+    Column("PROCESSES", 12, lambda r: few(r.comms), "who connects", "text", lambda r: r.comms, stretch=1, rank=3),
 )
 
 
-class ConnectsPane(TablePane[ConnectRow]):
+def _worst(snapshot: Snapshot) -> Sequence[TargetRow]:
+    return sorted(snapshot.targets, key=attrgetter("pending", "rate", "finished"), reverse=True)
+
+
+class ConnectsPane(TablePane):
     probe = "connects"
     number = 5
     heading = "SLOW CONNECTS"
     nothing_yet = "slow or failed connect"
     words = (
         "TCP connects that took long or failed, those that still wait first. The histogram counts every connect "
-        "since the probe was loaded, in the kernel, whatever the threshold; red ones failed. p50 and p99 are the "
-        "upper bounds of their bucket."
+        "since the probe was loaded, in the kernel, whatever the threshold; red ones failed. p50 and p99 in the title "
+        "are the upper bounds of their bucket. t adds the slow and failed ones up by target."
+    )
+    source_words = (
+        "The time from connect() until the handshake is over, taken in the kernel. Rows are those over the threshold "
+        "and those that failed; connects within the node count too. In a view of one process or peer there is no "
+        "histogram of the kernel, only one of the rows; it says so."
+    )
+    high_words = (
+        "Within a data centre a connect takes well below 1 ms. 1 s, 3 s, 7 s are a SYN that was lost once, twice, "
+        "three times: loss, or a listener whose backlog is full. refused: nobody listens; timeout: a firewall or a "
+        "dead host; unreachable: no route."
+    )
+    next_words = (
+        "Press t: one target that is slow is its problem; all of them slow are this node's network or name service. "
+        "Enter shows who connects there. Compare with pane 4: lost SYNs appear there as syn."
     )
 
     def __init__(self) -> None:
-        super().__init__(COLUMNS, lambda row: (row.pid, row.daddr, row.dport, row.time_ns))
+        container = self.container_column(rank=6)
+        super().__init__(
+            Mode(
+                "events",
+                "",
+                (*COLUMNS[:3], container, *COLUMNS[3:]),
+                attrgetter("pid", "daddr", "dport", "time_ns"),
+                attrgetter("connects"),
+                lambda row: focusing.process(row.pid, row.comm),
+            ),
+            Mode(
+                "targets",
+                "by target",
+                TARGETS,
+                attrgetter("addr", "port"),
+                _worst,
+                lambda row: focusing.peer(row.addr, row.port),
+                attrgetter("targets"),
+            ),
+        )
         self.histogram = Histogram()
 
     def content(self) -> ComposeResult:
@@ -86,10 +164,7 @@ class ConnectsPane(TablePane[ConnectRow]):
 
     def draw_body(self, moment: Moment) -> None:
         super().draw_body(moment)
-        self.histogram.show(moment.snapshot.histogram)
-
-    def rows_of(self, snapshot: Snapshot) -> Sequence[ConnectRow]:
-        return snapshot.connects
+        self.histogram.show(moment.snapshot.histogram, partial=moment.snapshot.histogram_partial)
 
     def empty(self, moment: Moment) -> bool:
         return super().empty(moment) and not any(map(any, moment.snapshot.histogram))
@@ -103,7 +178,7 @@ class ConnectsPane(TablePane[ConnectRow]):
         median, high = (quantile(*moment.snapshot.histogram, q) for q in (0.5, 0.99))
         if median is not None and high is not None:
             figures.append(Figure(f"p50 <{power_of_two_us(median)} p99 <{power_of_two_us(high)}", "dim", 3))
-        return figures
+        return [*figures, *self.about_mode(moment)]
 
     def completeness(self, moment: Moment, probe: ProbeHealth) -> list[Figure]:
         histogram = moment.snapshot.histogram
