@@ -109,12 +109,19 @@ class Crumbs(Bar):
     def __init__(self, titles: Sequence[str]) -> None:
         super().__init__(id="crumbs")
         self._titles = titles
+        self._aside = ""
+
+    def show(self, aside: str) -> None:
+        """`aside` stands at the right."""
+        self._aside = aside
+        self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
         runs: list[Run] = [(" overview", "dim")]
         for number, title in enumerate(self._titles, 1):
             runs += [(" › ", "faint"), (title, "accent" if number == len(self._titles) else "text")]
-        return [spread(runs, [("Esc goes back ", "faint")], width, "title-focus")]
+        aside: list[Run] = [(f"{self._aside} ", "warn")] if self._aside else [("Esc goes back ", "dim")]
+        return [spread(runs, aside, width, "title-focus")]
 
 
 class PaneBar(Bar):

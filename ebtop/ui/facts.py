@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ebtop.store.containers import Container
-from ebtop.store.source import ProcessFacts, Source
+from ebtop.store.containers import Container, ContainerLookup
+from ebtop.store.source import ProcessFacts
 from ebtop.ui.focus import Focus
 from ebtop.ui.moment import Moment
 from ebtop.ui.strips import Line, Run, StripWidget, fit
@@ -85,19 +85,20 @@ def _belongs(container: Container | None, cgroup: str | None) -> list[Run]:
     return runs
 
 
-def focus_lines(focus: Focus, moment: Moment | None, source: Source) -> list[tuple[str, list[Run]]]:
-    """What is known of the thing a drill-down is about."""
+def focus_lines(
+    focus: Focus, moment: Moment | None, facts: ProcessFacts | None, containers: ContainerLookup
+) -> list[tuple[str, list[Run]]]:
+    """What is known of the thing a drill-down is about; `facts` of a process that lives."""
     if focus.kind == "process":
-        facts = source.process(focus.pid)
         if facts is not None:
-            return process_lines(facts, source.containers(facts.cgroup))
-        return _gone_lines(focus, moment, source)
+            return process_lines(facts, containers(facts.cgroup))
+        return _gone_lines(focus, moment, containers)
     if moment is None:
         return [(focus.kind, [(focus.title, "strong")])]
     return [(focus.kind, [(focus.title, "strong")]), *_seen_lines(moment)]
 
 
-def _gone_lines(focus: Focus, moment: Moment | None, source: Source) -> list[tuple[str, list[Run]]]:
+def _gone_lines(focus: Focus, moment: Moment | None, containers: ContainerLookup) -> list[tuple[str, list[Run]]]:
     """A process that is not there any more: what its exec said."""
     rows = [row for row in moment.snapshot.execs if row.pid == focus.pid] if moment else []
     if not rows:
@@ -107,7 +108,7 @@ def _gone_lines(focus: Focus, moment: Moment | None, source: Source) -> list[tup
     who: list[Run] = [("uid ", "dim"), ("?" if row.uid is None else str(row.uid), "text")]
     return [
         ("command", [(row.command, "strong")]),
-        ("user", [*who, *_belongs(source.containers(row.cgroup), row.cgroup)]),
+        ("user", [*who, *_belongs(containers(row.cgroup), row.cgroup)]),
         ("parent", [(f"{row.parent_comm} ({row.ppid})", "text")]),
         ("started", [(wall_clock(row.time_ns), "text"), (f", ended: {row.status}{lived}", "dim")]),
     ]

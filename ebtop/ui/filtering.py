@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ebtop.errors import EbtopError
 from ebtop.store.selection import Pushed, Selection
-from ebtop.store.source import Source
+from ebtop.store.source import Health, Source
 from ebtop.ui.focus import Focus
 from ebtop.ui.moment import Moment
 from ebtop.ui.prompt import Complaint, Question
@@ -105,6 +105,11 @@ class Filtering:
                 return
             self._applied = wanted
             self._timeline.note(self._source.health().narrowed)
+
+
+def narrowed_words(health: Health) -> str:
+    """What is collected only in part at present; "" = all of everything that was asked for."""
+    return f"{', '.join(health.narrowed_probes)}: only {health.narrowed} is collected" if health.narrowed else ""
 
 
 def dear_probes(moment: Moment) -> list[str]:

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from ebtop.errors import EbtopError
 from ebtop.store.selection import Selection
@@ -22,7 +24,8 @@ from ebtop.store.source import Source, UnloadProof
 from ebtop.text import clean
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
-from ebtop.ui.filtering import Filtering, combined
+from ebtop.ui.facts import focus_lines
+from ebtop.ui.filtering import Filtering, combined, narrowed_words
 from ebtop.ui.focus import Copied, Focus
 from ebtop.ui.hints import hint_keys
 from ebtop.ui.keymap import Keymap
@@ -164,6 +167,20 @@ class LiveApp(App[None], inherit_bindings=False):
     def _views(self) -> list[ViewScreen]:
         return [screen for screen in self.screen_stack if isinstance(screen, ViewScreen)]
 
+    async def on_event(self, event: events.Event) -> None:
+        """A key acts before the next one is looked at.
+
+        Textual has a key bubble up from the focused widget first; what is typed ahead over a slow link would go to
+        the widget that had the focus before.
+        """
+        typed = isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, Input)
+        if not (typed and isinstance(event, events.Key) and await self._act_on(event.key)):
+            await super().on_event(event)
+
+    async def _act_on(self, key: str) -> bool:
+        """Whether a key is bound to something, which is done then."""
+        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
+
     def tick(self) -> None:
         """Measure, take the newest second, and draw it."""
         if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
@@ -257,6 +274,7 @@ class LiveApp(App[None], inherit_bindings=False):
 
     def _draw_bars(self, screen: ViewScreen) -> None:
         screen.header.show(screen.moment, self._time_runs(), self._filter_text(), self._window())
+        screen.crumbs.show(narrowed_words(self.moments.health) if self.time_view.live else "")
         if screen.moment is not None:
             screen.status.show(self.moments.still(screen.moment), self._whole_stacks())
             self._show_facts(screen)
@@ -287,13 +305,26 @@ class LiveApp(App[None], inherit_bindings=False):
         stopped_s = self._clock() - view.stopped_at
         new = max(0, kept.seen - view.seen_before)
         since = f" {duration(stopped_s)}" if stopped_s >= 1 else ""
-        return (f" PAUSED{since} ", "badge"), (f" {count(new)} new" if new else "", "accent")
+        narrowed = self.timeline.narrowed_at(view.at_ns)
+        return (
+            (f" only {narrowed} was collected then " if narrowed else "", "warn"),
+            (f" PAUSED{since} ", "badge"),
+            (f" {count(new)} new" if new else "", "accent"),
+        )
 
     def _show_facts(self, screen: ViewScreen) -> None:
-        if screen.focus_on is not None:
-            from ebtop.ui.facts import focus_lines
+        if screen.focus_on is None:
+            return
+        screen.facts.show(focus_lines(screen.focus_on, screen.moment, screen.process, self.source.containers))
+        if screen.focus_on.kind == "process" and not screen.asking_who:
+            screen.asking_who = True
+            work = partial(self._ask_who, screen, screen.focus_on.pid)
+            self.run_worker(work, thread=True, group="facts", exit_on_error=False)
 
-            screen.facts.show(focus_lines(screen.focus_on, screen.moment, self.source))
+    def _ask_who(self, screen: ViewScreen, pid: int) -> None:
+        """In a thread: a process whose memory is locked can make the answer wait."""
+        screen.process = self.source.process(pid)
+        screen.asking_who = False
 
     def announce(self, text: str, style: str = "text") -> None:
         """Say something in the last line for some seconds, and in the log."""

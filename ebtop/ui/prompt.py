@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import Input
 
 from ebtop.ui.strips import Line, Run, StripWidget, fit
@@ -57,28 +55,24 @@ class Question(NamedTuple):
 
 
 class _Entry(Input):
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave"),
-        Binding("tab", "complete", "Complete"),
-        Binding("down", "choose(1)"),
-        Binding("up", "choose(-1)"),
-    ]
+    """An Input that acts on each key before the next one: what is typed ahead over a slow link keeps its order."""
 
-    class Key(Message):
-        """A key that is the prompt's."""
+    def __init__(self, take: Callable[[str], bool]) -> None:
+        """`take` is given each key first, and says whether it was the prompt's."""
+        super().__init__(compact=True, select_on_focus=False)
+        self.cursor_blink = False
+        self._take = take
 
-        def __init__(self, name: str, step: int = 0) -> None:
-            super().__init__()
-            self.name, self.step = name, step
-
-    def action_leave(self) -> None:
-        self.post_message(self.Key("leave"))
-
-    def action_complete(self) -> None:
-        self.post_message(self.Key("complete"))
-
-    def action_choose(self, step: int) -> None:
-        self.post_message(self.Key("choose", step))
+    async def _on_key(self, event: events.Key) -> None:
+        if self._take(event.key):
+            event.stop()
+            event.prevent_default()
+        elif bindings := self._bindings.key_to_bindings.get(event.key):
+            event.stop()
+            event.prevent_default()
+            await self.run_action(bindings[-1].action)
+        else:
+            await super()._on_key(event)
 
 
 class _Label(StripWidget):
@@ -116,17 +110,15 @@ class _Suggestions(StripWidget):
 
 
 class Prompt(Vertical):
-    """Hidden until `ask`. Posts Closed when it is hidden again."""
+    """Hidden until `ask`."""
 
-    class Closed(Message):
-        """The question was answered or left."""
-
-    def __init__(self) -> None:
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        """`on_close` is called when the question was answered or left, to give the focus back."""
         super().__init__(id="prompt")
+        self._on_close = on_close
         self._label = _Label()
         self._suggestions = _Suggestions()
-        self.entry = _Entry(compact=True, select_on_focus=False)
-        self.entry.cursor_blink = False
+        self.entry = _Entry(self._take)
         self._question: Question | None = None
 
     def compose(self) -> ComposeResult:
@@ -149,15 +141,43 @@ class Prompt(Vertical):
         self.screen.add_class("-asking")
         self.entry.value = question.text
         self.entry.cursor_position = len(question.text)
-        self.entry.focus()
+        self.screen.set_focus(self.entry)
         self._look()
 
     def leave(self) -> None:
         """Close without an answer."""
-        question, self._question = self._question, None
-        if question:
+        if question := self._close():
             question.changed(question.text)
+
+    def _take(self, key: str) -> bool:
+        shown = self._suggestions
+        if self._question is None:
+            # Typed before the focus had gone elsewhere.
+            self.app.post_message(events.Key(key, None))
+        elif key == "escape":
+            self.leave()
+        elif key == "enter":
+            self._answer(self._question)
+        elif key in ("up", "down"):
+            if shown.completions:
+                shown.chosen = (shown.chosen + (1 if key == "down" else -1)) % len(shown.completions)
+                shown.redraw()
+        elif key == "tab":
+            if shown.completions:
+                taken = shown.completions[shown.chosen]
+                self.entry.value = taken.text
+                self.entry.cursor_position = taken.cursor
+        else:
+            return False
+        return True
+
+    def _answer(self, question: Question) -> None:
+        text = self.entry.value
+        if complaint := question.check(text):
+            self._show((), (self._pointed(complaint), "bad"))
+            return
         self._close()
+        question.answer(text)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -165,33 +185,6 @@ class Prompt(Vertical):
         if self._question:
             self._question.changed(event.value)
             self._look()
-
-    @on(Input.Submitted)
-    def _answered(self, event: Input.Submitted) -> None:
-        event.stop()
-        question = self._question
-        if question is None:
-            return
-        if complaint := question.check(event.value):
-            self._show((), (self._pointed(complaint), "bad"))
-            return
-        self._question = None
-        self._close()
-        question.answer(event.value)
-
-    @on(_Entry.Key)
-    def _key(self, event: _Entry.Key) -> None:
-        event.stop()
-        shown = self._suggestions
-        if event.name == "leave":
-            self.leave()
-        elif event.name == "choose" and shown.completions:
-            shown.chosen = (shown.chosen + event.step) % len(shown.completions)
-            shown.redraw()
-        elif event.name == "complete" and shown.completions:
-            taken = shown.completions[shown.chosen]
-            self.entry.value = taken.text
-            self.entry.cursor_position = taken.cursor
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -219,9 +212,11 @@ class Prompt(Vertical):
         shown.display = shown.wanted_height > 0
         shown.redraw()
 
-    def _close(self) -> None:
+    def _close(self) -> Question | None:
+        question, self._question = self._question, None
         self.remove_class("-asking")
         self.screen.remove_class("-asking")
         self._suggestions.completions = ()
         self._suggestions.chosen = 0
-        self.post_message(self.Closed())
+        self._on_close()
+        return question

@@ -150,6 +150,7 @@ class FakeTimeline:
         self.past: Callable[[int], Snapshot] = lambda time_ns: empty_snapshot(time_ns=time_ns)
         self.given: list[StackSpan] = []
         self.kept = FakeKept()
+        self.narrowed = ""
 
     def ingest(self, batch: Batch) -> None:
         self.batches.append(batch)
@@ -183,6 +184,9 @@ class FakeTimeline:
 
     def ticks(self) -> list[object]:
         return []
+
+    def narrowed_at(self, time_ns: int) -> str:
+        return self.narrowed
 
     def note(self, text: str) -> None:
         self.notes.append(text)

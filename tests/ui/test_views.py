@@ -5,6 +5,7 @@ from __future__ import annotations
 from conftest import Start
 from driving import Driving
 from fakes import START_NS, FakeSource, FakeTimeline, empty_snapshot, exec_row, tcp_row
+from textual.events import Key
 
 from ebtop.store.containers import Container
 from ebtop.store.records import Record
@@ -184,3 +185,16 @@ async def test_keys_typed_into_a_prompt_are_text(start: Start) -> None:
         assert not ui.app.live.prompt.asking
         await ui.press("3")
         assert ui.app.live.current.probe == "tcp"
+
+
+async def test_what_is_typed_ahead_keeps_its_order(start: Start) -> None:
+    store = FakeTimeline()
+    store.next_snapshot = empty_snapshot(execs=tuple(exec_row(pid) for pid in range(40, 45)), tcp=(tcp_row(7),))
+    async with start(store) as ui:
+        # In one burst, as a slow link delivers them: nothing waits for the key before.
+        for key in ("2", "down", "down", "slash", "x", "y", "backspace", "z", "enter", "down", "3"):
+            ui.app.post_message(Key(key, key if len(key) == 1 else None))
+        await ui.settle()
+        assert ui.app.live.current.probe == "tcp"
+        assert ui.app.live.prompt.entry.value == "xz"
+        assert not ui.app.live.prompt.asking

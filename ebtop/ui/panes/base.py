@@ -31,8 +31,6 @@ class Pane(Vertical):
     """For the help: what a high value means."""
     next_words = ""
     """For the help: what to do about it."""
-    scopes: tuple[str, ...] = ("table",)
-    """Of the keys that work here, besides those of the app."""
     nothing_yet = ""
     """Ends the sentence "No ... in 12 s"."""
 
@@ -46,6 +44,11 @@ class Pane(Vertical):
         self.moment: Moment | None = None
         self.view: Moment | None = None
         self._live_since: float | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Of the keys that work here, besides those of the app."""
+        return ("table",)
 
     def compose(self) -> ComposeResult:
         yield self.title_line

@@ -121,6 +121,10 @@ class CpuPane(Pane):
         self._name_frame()
 
     @property
+    def scopes(self) -> tuple[str, ...]:
+        return ("cpu", "table" if self.flat else "icicle")
+
+    @property
     def flat(self) -> bool:
         """Whether the functions are listed, instead of the icicle."""
         return self.body is self.functions

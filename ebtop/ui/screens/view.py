@@ -10,6 +10,7 @@ from textual.containers import Container, Vertical
 from textual.screen import Screen
 
 from ebtop.store.selection import Selection
+from ebtop.store.source import ProcessFacts
 from ebtop.ui.bars import Crumbs, Header, Hints, PaneBar, Status
 from ebtop.ui.facts import FactsStrip
 from ebtop.ui.focus import Focus
@@ -49,6 +50,9 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         """Whether the next live moment follows the one shown."""
         self.moment: Moment | None = None
         """The one shown."""
+        self.process: ProcessFacts | None = None
+        """Who the process is that this is about; None = gone, or not known yet."""
+        self.asking_who = False
         self.panes: list[Pane] = [CpuPane(), ExecPane(), TcpPane(), RetransmitsPane(), ConnectsPane()]
         self.current = self.panes[0]
         self.maximised = False
@@ -59,7 +63,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.log_text = TextView(follow=True)
         self.status = Status()
         self.hints = Hints()
-        self.prompt = Prompt()
+        self.prompt = Prompt(lambda: self.enter(self.current))
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -139,7 +143,3 @@ class ViewScreen(Screen[None], inherit_bindings=False):
     def _enter_chosen(self, event: PaneBar.Chosen) -> None:
         self.enter(self.pane_of(event.probe))
         self.current.draw()
-
-    @on(Prompt.Closed)
-    def _enter_again(self, event: Prompt.Closed) -> None:
-        self.enter(self.current)
