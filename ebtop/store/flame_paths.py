@@ -24,8 +24,9 @@ class Shape(NamedTuple):
 def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
     """The frames of a path, the tree's outermost first.
 
-    A process is a frame of kind `process`, its pid for a module where processes are told apart or the name is not
-    known; a thread is one of kind `thread`.
+    Code without symbols is named by its module: its addresses alone say nothing to people. A process is a frame of
+    kind `process`, its pid for a module where processes are told apart or the name is not known; a thread is one of
+    kind `thread`.
     """
     alone = shape.split != COMMAND or not stack.comm
     frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
@@ -33,10 +34,18 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
         frames.append(Frame(stack.thread or stack.comm or "?", "thread", ""))
     if not stack.complete:
         frames.append(CUT)
-    frames += stack.frames
+    frames += [
+        Frame(unnamed_in(frame.module), "unknown", frame.module) if frame.kind == "unknown" and frame.module else frame
+        for frame in stack.frames
+    ]
     if shape.callers:
         frames.reverse()
     return frames
+
+
+def unnamed_in(module: str) -> str:
+    """The name of all frames of a module that have no symbol."""
+    return f"[{module}]"
 
 
 def title_of(frame: Frame) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ebtop.store.command_line import command_name
 from ebtop.store.filter import push
+from ebtop.store.flame_paths import unnamed_in
 from ebtop.store.records import (
     ConnectRecord,
     ExecRecord,
@@ -135,7 +136,10 @@ class OfConnection:
 
 @dataclass(frozen=True)
 class OfFrame:
-    """The stacks that a function is in, and all that the processes do in which it was seen."""
+    """The stacks that a function is in, and all that the processes do in which it was seen.
+
+    What has no symbol is named by its module, as the icicle draws it.
+    """
 
     name: str
     module: str
@@ -146,9 +150,13 @@ class OfFrame:
 
     def predicate(self) -> Predicate:
         name, module = self.name, self.module
+        unnamed = bool(module) and name == unnamed_in(module)
 
         def matches(record: StackRecord) -> bool:
-            return any(frame[0] == name and frame[2] == module for frame in record.frames)
+            return any(
+                frame[2] == module and (frame[0] == name or (unnamed and frame[1] == "unknown"))
+                for frame in record.frames
+            )
 
         return _Followed(matches, (StackRecord,)).passes
 

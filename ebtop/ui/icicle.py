@@ -65,7 +65,7 @@ class Icicle(StripWidget, can_focus=True):
         room = height - len(crumbs)
         below = self._rows_below_zoomed(self.cursor)
         depth = max(self.top, below - room + 1) + room
-        self._spans = layout(tree, self.zoomed, width, depth, self._edges, own=not self.window.shape.callers)
+        self._spans = layout(tree, self.zoomed, width, depth, self._edges, self.window.shape.callers)
         marked = self._drawn_for(self.cursor)
         at = min(below, self._rows_below_zoomed(marked) + 1)
         self.top = max(0, at - room + 1, min(self.top, at))

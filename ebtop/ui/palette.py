@@ -61,6 +61,9 @@ class Palette:
         if frame:
             role, _, kind = frame.rpartition(":")
             color, matches = _rich(theme.frames[kind][int(number)]), role == "match"
+            if role == "ghost" and not theme.dark:
+                # A frame's colour is too light to be read on a light ground.
+                return Style(color=_rich(theme.colors["dim"]), bgcolor=background)
             if role in ("self", "ghost"):
                 return Style(color=color, bgcolor=background)
             return Style(color=_rich(theme.ink), bgcolor=color, bold=kind == "cut" or matches, underline=matches)

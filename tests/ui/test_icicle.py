@@ -162,6 +162,15 @@ async def test_callers_turn_the_stacks_round_and_follow_the_frame() -> None:
         assert cursor_path(ui) == ["postgres", "main", "vacuum"]
 
 
+async def test_the_functions_that_ran_most_come_first_among_callers() -> None:
+    async with hosted(CpuPane()) as ui:
+        await ui.second(*(sampled("main", name, samples=n) for name, n in (("a", 10), ("b", 90), ("c", 30), ("d", 11))))
+        await ui.press("i")
+        assert drawn(ui)[1:5] == ["b", "c", "a", "d"]
+        await ui.second(sampled("main", "d", samples=1))
+        assert drawn(ui)[1:5] == ["b", "c", "a", "d"], "they do not change places for a sample more or less"
+
+
 async def test_split_by_process_and_thread() -> None:
     async with hosted(CpuPane()) as ui:
         await ui.second(*SHOP)

@@ -5,6 +5,7 @@ import random
 from ebtop.store.flame_paths import CUT, PROCESS, THREAD, Shape, path_of, title_of
 from ebtop.store.flame_tree import FlameTree
 from ebtop.store.flame_window import FlameWindow, gather
+from ebtop.store.focus_selections import OfFrame
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
 
@@ -49,6 +50,20 @@ def test_processes_and_threads_are_told_apart_when_asked_for() -> None:
 
 def test_a_process_without_a_name_is_known_by_its_pid() -> None:
     assert titles(record("main", comm="", pid=7), Shape()) == ["? (7)", "main"]
+
+
+def test_code_without_symbols_is_one_frame_a_module() -> None:
+    addresses = (Frame("[libz+0x10]", "unknown", "libz"), Frame("[libz+0x20]", "unknown", "libz"))
+    unknown = Frame("[unknown]", "unknown", "")
+    stack = record()._replace(frames=(addresses[0], unknown))
+    assert titles(stack, Shape()) == ["app", "[libz]", "[unknown]"]
+    window = FlameWindow(10)
+    window.add(SECOND, [record()._replace(frames=(address,)) for address in addresses], 1.0)
+    assert totals(window.tree)["app", "[libz]"] == (2, 2)
+    passes = OfFrame("[libz]", "libz").predicate()
+    assert passes(stack)
+    assert not passes(record("main"))
+    assert not OfFrame("[libz]", "app").predicate()(stack)
 
 
 def test_callers_stand_below_what_they_call_and_the_process_last() -> None:
