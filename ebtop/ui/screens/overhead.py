@@ -212,7 +212,7 @@ class OverheadScreen(Page):
         own = [("own process  ", "dim"), (self._own_cpu(cost, health), "strong"), (" of one CPU, ", "dim")]
         own += [(mebibytes(health.rss_bytes), "text"), (" memory", "dim")]
         if (written := self._terminal_rate()) is not None:
-            own += [(", ", "dim"), (f"{size(written)}/s", "text"), (" to the terminal", "dim")]
+            own += [(", ", "dim"), (f"{size(written)}B/s", "text"), (" to the terminal", "dim")]
         held = max(0.0, (kept.newest_ns - kept.oldest_ns) / 1e9)
         return [
             Line(((" overhead     ", "dim"), *whole)),
