@@ -29,6 +29,8 @@ class Column(Generic[R]):
     right: bool = False
     stretch: int = 0
     """Share of the space that is left over."""
+    most: int = 0
+    """Cells; it stretches no further. 0 = without an end."""
     middle: bool = False
     """Shorten in the middle, so that both ends can be read."""
     rank: int = 0
@@ -109,10 +111,17 @@ def squeeze(columns: Sequence[Column[R]], width: int) -> Shown[R]:
 def _spread(columns: list[Column[R]], widths: list[int], width: int) -> Shown[R]:
     """What is left over goes to the columns that stretch."""
     spare = max(0, width - sum(widths) - len(widths) + 1)
-    shares = sum(column.stretch for column in columns)
-    result = []
-    for column, cells in zip(columns, widths, strict=True):
-        extra = spare * column.stretch // shares if shares else 0
-        spare, shares = spare - extra, shares - column.stretch
-        result.append((column, cells + extra))
-    return result
+    cells = list(widths)
+    stretching = [at for at, column in enumerate(columns) if column.stretch]
+    while spare and stretching:
+        shares = sum(columns[at].stretch for at in stretching)
+        left = spare
+        for at in stretching:
+            column = columns[at]
+            extra = left * column.stretch // shares
+            left, shares = left - extra, shares - column.stretch
+            extra = min(extra, max(0, column.most - cells[at])) if column.most else extra
+            cells[at] += extra
+            spare -= extra
+        stretching = [at for at in stretching if columns[at].most > cells[at]]
+    return list(zip(columns, cells, strict=True))

@@ -32,9 +32,25 @@ _RESULT_STYLES = {
     "aborted": "dim",
 }
 
+_ENDS = ("ok", "refused", "timeout", "unreachable", "aborted")
+
 
 def _result_style(row: ConnectRow) -> str:
     return _RESULT_STYLES.get(row.result, "text")
+
+
+def _by_result(row: TargetRow) -> list[tuple[str, int]]:
+    counts = [(result, getattr(row, result)) for result in _ENDS]
+    return sorted([count for count in counts if count[1]], key=lambda count: count[1], reverse=True)
+
+
+def _results(row: TargetRow) -> str:
+    return " ".join(f"{result} {number}" for result, number in _by_result(row)) or "-"
+
+
+def _results_style(row: TargetRow) -> str:
+    counts = _by_result(row)
+    return _RESULT_STYLES.get(counts[0][0], "text") if counts else "faint"
 
 
 COLUMNS: tuple[Column[ConnectRow], ...] = (
@@ -58,6 +74,7 @@ COLUMNS: tuple[Column[ConnectRow], ...] = (
         "text",
         lambda r: (r.daddr, r.dport),
         stretch=1,
+        most=47,
         middle=True,
     ),
     number("LATENCY", 7, lambda r: r.latency_ms, latency, "until it ended, or so far", "strong"),
@@ -85,20 +102,22 @@ TARGETS: tuple[Column[TargetRow], ...] = (
         "text",
         lambda r: (r.addr, r.port),
         stretch=2,
+        most=47,
         middle=True,
     ),
     number("COUNT", 6, lambda r: r.finished, tally, "slow or failed ones that ended", "strong"),
     number("/s", 5, lambda r: r.rate, pace, "a second over the last 10 s", lambda r: presence(r.rate), rank=5),
     number("WAIT", 4, lambda r: r.pending, tally, "waiting now", lambda r: presence(r.pending, "accent")),
-    number("OK", 5, lambda r: r.ok, tally, "slow, but connected", lambda r: presence(r.ok, "good"), rank=6),
-    number("REFUSED", 7, lambda r: r.refused, tally, "nobody listens there", lambda r: alarm(r.refused, "bad"), rank=1),
-    number("TIMEOUT", 7, lambda r: r.timeout, tally, "no answer", lambda r: alarm(r.timeout, "bad"), rank=1),
-    number("UNREACH", 7, lambda r: r.unreachable, tally, "no way there", lambda r: alarm(r.unreachable), rank=4),
-    number("ABORTED", 7, lambda r: r.aborted, tally, "given up by the program", lambda r: presence(r.aborted), rank=8),
-    number("P50", 6, lambda r: r.p50_ms, latency, "half took no longer; up to a fifth too high", "text", rank=2),
+    number("P50", 6, lambda r: r.p50_ms, latency, "half took no longer; up to a fifth too high", "text", rank=4),
     number("P99", 6, lambda r: r.p99_ms, latency, "99 of 100 took no longer; up to a fifth too high", "text", rank=2),
-    number("MAX", 6, lambda r: r.max_ms, latency, "the longest", "strong", rank=3),
+    number("MAX", 6, lambda r: r.max_ms, latency, "the longest", "strong", rank=1),
+    Column("RESULTS", 12, _results, "how they ended, most first", _results_style, _results, stretch=1, most=40),
     Column("PROCESSES", 12, lambda r: few(r.comms), "who connects", "text", lambda r: r.comms, stretch=1, rank=3),
+    number("OK", 5, lambda r: r.ok, tally, "slow, but connected", lambda r: presence(r.ok, "good"), hidden=True),
+    number("REFUSED", 7, lambda r: r.refused, tally, "nobody listens", lambda r: alarm(r.refused, "bad"), hidden=True),
+    number("TIMEOUT", 7, lambda r: r.timeout, tally, "no answer", lambda r: alarm(r.timeout, "bad"), hidden=True),
+    number("UNREACH", 7, lambda r: r.unreachable, tally, "no way", lambda r: alarm(r.unreachable), hidden=True),
+    number("ABORTED", 7, lambda r: r.aborted, tally, "given up", lambda r: presence(r.aborted), hidden=True),
 )
 
 

@@ -67,12 +67,13 @@ COLUMNS: tuple[Column[RetransmitRow], ...] = (
         "text",
         lambda r: (r.daddr, r.dport),
         stretch=1,
+        most=47,
         middle=True,
     ),
     Column("STATE", 11, lambda r: r.state, "TCP state", "dim", lambda r: r.state, rank=6),
     number("SEGS", 6, lambda r: r.segments, count, "segments sent again", "strong"),
     number("/s", 5, lambda r: r.rate, pace, _RATE_HELP, lambda r: presence(r.rate, "warn")),
-    Column("KIND", 12, _kinds, _KIND_HELP, _kind_style, lambda r: r.kinds[:1]),
+    Column("KIND", 12, _kinds, _KIND_HELP, _kind_style, lambda r: r.kinds[:1], stretch=1, most=40),
     user_column(lambda r: r.uid, rank=8, hidden=True),
 )
 
@@ -87,7 +88,17 @@ PEERS: tuple[Column[RetransmitPeerRow], ...] = (
         descending=True,
         rank=4,
     ),
-    Column("PEER", 15, lambda r: r.addr, "remote address", "text", lambda r: (r.addr, r.port), stretch=2, middle=True),
+    Column(
+        "PEER",
+        15,
+        lambda r: r.addr,
+        "remote address",
+        "text",
+        lambda r: (r.addr, r.port),
+        stretch=2,
+        most=39,
+        middle=True,
+    ),
     Column(
         "PORT",
         5,
@@ -108,7 +119,7 @@ PEERS: tuple[Column[RetransmitPeerRow], ...] = (
         "text",
         rank=3,
     ),
-    Column("KIND", 12, _kinds, _KIND_HELP, _kind_style, lambda r: r.kinds[:1]),
+    Column("KIND", 12, _kinds, _KIND_HELP, _kind_style, lambda r: r.kinds[:1], stretch=1, most=40),
     Column("PROCESSES", 12, lambda r: few(r.comms), "at this end", "text", lambda r: r.comms, stretch=1, rank=2),
 )
 

@@ -70,6 +70,7 @@ COLUMNS: tuple[Column[TcpRow], ...] = (
         "dim",
         attrgetter("saddr", "sport"),
         stretch=1,
+        most=47,
         middle=True,
         rank=4,
     ),
@@ -81,6 +82,7 @@ COLUMNS: tuple[Column[TcpRow], ...] = (
         _liveness,
         attrgetter("daddr", "dport"),
         stretch=1,
+        most=47,
         middle=True,
     ),
     Column(
@@ -132,10 +134,10 @@ def _sums(what: str) -> tuple[Column[Any], ...]:
         ),
         number("TX/s", 5, lambda r: r.tx_rate, flow, "sent a second over the last 10 s", lambda r: heat(r.tx_rate)),
         number("RX/s", 5, lambda r: r.rx_rate, flow, "received a second over the last 10 s", lambda r: heat(r.rx_rate)),
-        number("TX", 5, lambda r: r.tx_bytes, flow, f"bytes sent by all connections of the {what}", "dim", rank=3),
-        number("RX", 5, lambda r: r.rx_bytes, flow, "bytes received, closed connections included", "dim", rank=3),
+        number("TX", 5, lambda r: r.tx_bytes, flow, f"bytes sent by all connections of the {what}", "dim", rank=4),
+        number("RX", 5, lambda r: r.rx_bytes, flow, "bytes received, closed connections included", "dim", rank=4),
         number(
-            "RETR", 5, lambda r: r.retransmits, tally, "segments sent again", lambda r: alarm(r.retransmits), rank=4
+            "RETR", 5, lambda r: r.retransmits, tally, "segments sent again", lambda r: alarm(r.retransmits), rank=3
         ),
         number("OPENED", 6, lambda r: r.opened, tally, "connections opened", "dim", rank=6),
         number("ENDED", 6, lambda r: r.ended, tally, "connections that ended", "dim", rank=5),
@@ -163,6 +165,7 @@ PEERS: tuple[Column[PeerRow], ...] = (
         lambda r: presence(r.open),
         lambda r: (r.addr, r.port),
         stretch=2,
+        most=39,
         middle=True,
     ),
     Column(
@@ -182,12 +185,11 @@ TALKERS: tuple[Column[TalkerRow], ...] = (
     process_id(lambda r: r.pid),
     Column(
         "COMM",
-        12,
+        15,
         lambda r: r.comm or "[not known]",
-        "process; not known: connections older than ebtop whose owner can't be found",
+        "process; not known: its owner can't be found",
         lambda r: presence(r.open),
         lambda r: r.comm,
-        stretch=1,
     ),
     *_sums("process"),
     user_column(lambda r: r.uid, rank=9),
