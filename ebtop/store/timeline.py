@@ -70,7 +70,8 @@ class _Past:
         self._replay = Replay(
             begin,
             scans_from_ns=0 if selection is None else time_ns - _SCANS_NS,
-            stacks_from_ns=time_ns - spans_ns,
+            stacks_from_ns=_stacks_from(selection, time_ns - spans_ns),
+            pushed=None if selection is None else selection.pushed(),
         )
         self._scene.begin(begin.state())
 
@@ -152,7 +153,12 @@ class Timeline:
         if begin is not None:
             try:
                 scene.begin(begin.state())
-                replay = Replay(begin, scans_from_ns=now_ns - _SCANS_NS, stacks_from_ns=now_ns - _SPANS_NS)
+                replay = Replay(
+                    begin,
+                    scans_from_ns=now_ns - _SCANS_NS,
+                    stacks_from_ns=_stacks_from(selection, now_ns - _SPANS_NS),
+                    pushed=selection.pushed(),
+                )
                 for arrived in replay.until(_FOREVER_NS, reach):
                     scene.feed(arrived)
             except BaseException:
@@ -266,6 +272,11 @@ class Timeline:
 def _chapters_until(reach: Reach, time_ns: int) -> list[Chapter]:
     """Those that began before or at a moment, at least the first one."""
     return reach.chapters[: max(1, bisect_right(reach.chapters, time_ns, key=attrgetter("start_ns")))]
+
+
+def _stacks_from(selection: Selection | None, spans_from_ns: int) -> int:
+    """A selection that learns needs all stacks, and pushes nothing."""
+    return spans_from_ns if selection is None or selection.pushed() is not None else 0
 
 
 def _first_within(chapters: Sequence[Chapter], records: int) -> int:

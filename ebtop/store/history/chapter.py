@@ -12,9 +12,10 @@ from ebtop.store.history.segment import SegmentReader, SegmentWriter
 from ebtop.store.history.stacks import Drain, StackReader, StackWriter
 from ebtop.store.records import StackRecord
 from ebtop.store.rows import StackSpan
+from ebtop.store.selection import Pushed
 from ebtop.store.store import StoreState
 
-_LEVEL = 3
+_LEVEL = 1
 _WINDOW_BITS, _MEMORY_LEVEL = 15, 8
 _DEFLATE_BYTES = (1 << (_WINDOW_BITS + 2)) + (1 << (_MEMORY_LEVEL + 9))
 """What zlib says that a compressor takes."""
@@ -131,13 +132,22 @@ def chapter_spans(chapter: Chapter, segments: int, from_ns: int, until_ns: int) 
 class ChapterReader:
     """Reads the segments of one chapter, one after the other, and those that are added meanwhile."""
 
-    def __init__(self, chapter: Chapter, *, scans: bool, stacks_from_ns: int, text: Text = same_text) -> None:
-        """Without `scans` batches have none. Stacks that came in earlier than `stacks_from_ns` are left out."""
+    def __init__(
+        self,
+        chapter: Chapter,
+        *,
+        scans: bool,
+        stacks_from_ns: int,
+        pushed: Pushed | None = None,
+        text: Text = same_text,
+    ) -> None:
+        """Without `scans` batches have none. Stacks that came in earlier than `stacks_from_ns` are left out, and so is
+        most of what is outside of `pushed`."""
         self.chapter = chapter
         self._with_scans = scans
         self._position = 0
         self._stream = zlib.decompressobj()
-        self._segments = SegmentReader(text)
+        self._segments = SegmentReader(pushed, text)
         self._stacks = StackSegments(chapter, stacks_from_ns, text)
 
     def next(self) -> tuple[int, list[Arrived]] | None:

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, partial
-from itertools import repeat
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ebtop.store.history.columns import MAX_ROWS, Convert, Payload, Spec, pack_column, unpack_column
+from ebtop.store.history.columns import MAX_ROWS, Convert, Payload, Spec, pack_column, transposed, unpack_column
 from ebtop.store.history.corrupt import CorruptData
 
 VERSION = 1
 
 Text = Callable[[str], str]
+Choose = Callable[["Columns"], Sequence[int]]
+"""The rows that are wanted, in order, of a table."""
+NO_CHOICE: Mapping[str, Choose] = {}
 Block = TypeVar("Block", bound=tuple[Any, ...])
 
 _LENGTH = struct.Struct("<I")
@@ -45,16 +47,24 @@ def pack(block: tuple[Any, ...]) -> bytes:
     return b"".join((_LENGTH.pack(len(header)), header, *payload))
 
 
-def unpack(kind: type[Block], data: bytes, *, only: Container[str] | None = None, text: Text = same_text) -> Block:
+def unpack(
+    kind: type[Block],
+    data: bytes,
+    *,
+    only: Container[str] | None = None,
+    choose: Mapping[str, Choose] = NO_CHOICE,
+    text: Text = same_text,
+) -> Block:
     """What `pack` made a block of. Raises CorruptData and nothing else.
 
-    `only`: the lists to read; others stay empty. `text` cleans strings of data that somebody else may have written.
+    `only`: the lists to read; others stay empty. `choose`, by list: the rows to make, None stands for the others; what
+    is not looked at costs next to nothing. `text` cleans strings of data that somebody else may have written.
     """
     try:
         version, fields, payload = _open(data)
         if version != VERSION:
             raise CorruptData(f"it is of version {version!r}, this program reads {VERSION}")
-        return _unpack_fields(kind, fields, payload, only, text)
+        return _unpack_fields(kind, fields, payload, _Reading(only, choose, text))
     except (RecursionError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
         raise CorruptData(f"{type(error).__name__}") from error
 
@@ -71,6 +81,14 @@ def _open(data: bytes) -> tuple[Any, Any, Payload]:
     if type(header) is not list or len(header) != 2:
         raise CorruptData("its header is not one")
     return header[0], header[1], Payload(whole[end:])
+
+
+class _Reading(NamedTuple):
+    """What `unpack` was asked for."""
+
+    only: Container[str] | None
+    choose: Mapping[str, Choose]
+    text: Text
 
 
 class _Field(NamedTuple):
@@ -123,17 +141,22 @@ def _sized(pack_into: Callable[[list[bytes]], Any], payload: list[bytes]) -> lis
 
 
 def _pack_rows(row: type, rows: Sequence[tuple[Any, ...]], payload: list[bytes]) -> dict[str, Spec]:
-    return {
-        name: pack_column(values, payload, mixed=mixed)
-        for (name, _, mixed), values in zip(_columns(row), zip(*rows, strict=True), strict=True)
-    }
+    packed = {}
+    columns = _columns(row)
+    for (name, _, mixed), values in zip(columns, transposed(rows, len(columns)), strict=True):
+        own: list[bytes] = []
+        spec = pack_column(values, own, mixed=mixed)
+        packed[name] = [sum(map(len, own)), spec]
+        payload += own
+    return packed
 
 
 def _pack_values(hint: Any, values: Sequence[Any], payload: list[bytes]) -> Spec:
     return pack_column(values, payload, mixed=_is_mixed(hint))
 
 
-def _unpack_fields(kind: type[Block], packed: Any, payload: Payload, only: Container[str] | None, text: Text) -> Block:
+def _unpack_fields(kind: type[Block], packed: Any, payload: Payload, reading: _Reading) -> Block:
+    only, choose, text = reading
     if type(packed) is not dict:
         raise CorruptData("its header is not one")
     known = {field.name: field for field in _fields(kind)}
@@ -150,28 +173,58 @@ def _unpack_fields(kind: type[Block], packed: Any, payload: Payload, only: Conta
         if field is None or (field.form != "block" and only is not None and name not in only):
             continue
         if field.form == "block":
-            values[name] = _unpack_fields(field.hint, inner, part, only, text)
+            values[name] = _unpack_fields(field.hint, inner, part, reading)
             continue
         (count,) = counts
         if type(count) is not int or not 0 < count <= MAX_ROWS:
             raise CorruptData("a number of rows that can't be")
-        unpack_list = _unpack_rows if field.form == "rows" else _unpack_values
-        values[name] = unpack_list(field.hint, inner, count, part, text)
+        if field.form == "rows":
+            columns = Columns(field.hint, inner, count, part, text)
+            values[name] = _unpack_rows(columns, partial(tuple.__new__, field.hint), choose.get(name))
+        else:
+            values[name] = unpack_column(inner, count, part, _converter(field.hint, text))
     return kind(**values)
 
 
-def _unpack_rows(row: type, packed: Any, count: int, payload: Payload, text: Text) -> list[Any]:
-    found = {}
-    hints = {name: hint for name, hint, _ in _columns(row)}
-    for name, spec in packed.items():
-        found[name] = unpack_column(spec, count, payload, _converter(hints.get(name, Any), text))
-    defaults: dict[str, Any] = row._field_defaults  # type: ignore[attr-defined]
-    columns = [found[name] if name in found else repeat(defaults[name], count) for name in hints]
-    return list(map(partial(tuple.__new__, row), zip(*columns, strict=True)))
+class Columns:
+    """A table of which a column is unpacked when it is asked for."""
+
+    def __init__(self, row: type, packed: Any, count: int, payload: Payload, text: Text) -> None:
+        if type(packed) is not dict:
+            raise CorruptData("a table is missing")
+        self.count = count
+        self._text = text
+        self._hints = {name: hint for name, hint, _ in _columns(row)}
+        self._defaults: dict[str, Any] = row._field_defaults  # type: ignore[attr-defined]
+        self._packed = {name: (spec, Payload(payload.take(size))) for name, (size, spec) in packed.items()}
+        self._unpacked: dict[str, Sequence[Any]] = {}
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        values = self._unpacked.get(name)
+        if values is None:
+            values = self._unpacked[name] = self._unpack(name)
+        return values
+
+    def all(self) -> list[Sequence[Any]]:
+        return [self[name] for name in self._hints]
+
+    def _unpack(self, name: str) -> Sequence[Any]:
+        if name not in self._packed:
+            return [self._defaults[name]] * self.count
+        spec, payload = self._packed[name]
+        return unpack_column(spec, self.count, payload, _converter(self._hints[name], self._text))
 
 
-def _unpack_values(hint: Any, spec: Any, count: int, payload: Payload, text: Text) -> list[Any]:
-    return unpack_column(spec, count, payload, _converter(hint, text))
+def _unpack_rows(columns: Columns, make: Callable[[Any], Any], choose: Choose | None) -> list[Any]:
+    if choose is None:
+        return list(map(make, zip(*columns.all(), strict=True)))
+    chosen = choose(columns)
+    rows: list[Any] = [None] * columns.count
+    if chosen:
+        parts = [list(map(values.__getitem__, chosen)) for values in columns.all()]
+        for position, row in zip(chosen, map(make, zip(*parts, strict=True)), strict=True):
+            rows[position] = row
+    return rows
 
 
 def _is_named_tuple(hint: Any) -> bool:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, chain, compress
 from operator import eq, sub
 from typing import Any
 
@@ -53,13 +53,19 @@ class Payload:
         return part
 
 
+def transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """The columns of rows of `width` values. zip(*rows) would make an object for each row, and wake the collector."""
+    flat = list(chain.from_iterable(rows))
+    return [flat[column::width] for column in range(width)]
+
+
 def pack_column(values: Sequence[Any], payload: list[bytes], *, mixed: bool = False) -> Spec:
     """At least one value. `mixed`: values that are equal need not be the same, as 1, 1.0 and True."""
     if mixed:
         return ["j", list(values)]
-    count = len(values)
-    if values.count(values[0]) == count:
-        return ["=", values[0]]
+    count, first = len(values), values[0]
+    if values[-1] == first and values[count // 2] == first and values.count(first) == count:
+        return ["=", first]
     if _seems_repetitive(values):
         distinct = {value: position for position, value in enumerate(dict.fromkeys(values))}
         if len(distinct) <= count // 2:

@@ -18,6 +18,8 @@ _SEGMENT_NS = SECOND_NS
 _SEGMENT_RECORDS = 50_000
 _CHAPTER_NS, _LONG_CHAPTER_NS = 30 * SECOND_NS, 120 * SECOND_NS
 """A chapter is long where its keyframe takes more than all that comes after it."""
+_CHAPTER_RECORDS = 150_000
+"""To go to a moment is to go through what came before it in its chapter."""
 _CAP_SHARE = 8
 """A chapter takes at most one part in so many of the cap, so that letting go of one is no great loss."""
 _RECORD_BYTES = 700
@@ -156,7 +158,8 @@ class History:
         outweighs = chapter.body_bytes >= len(chapter.keyframe)
         if age_ns >= (_CHAPTER_NS if outweighs else _LONG_CHAPTER_NS):
             return True
-        return outweighs and chapter.body_bytes * _CAP_SHARE >= self._cap_bytes
+        is_large = chapter.records >= _CHAPTER_RECORDS or chapter.body_bytes * _CAP_SHARE >= self._cap_bytes
+        return outweighs and is_large
 
     def _trim(self) -> None:
         while len(self._chapters) > 1 and (

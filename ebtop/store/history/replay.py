@@ -8,15 +8,19 @@ from collections.abc import Iterator
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.chapter import Chapter, ChapterReader
 from ebtop.store.history.history import Reach
+from ebtop.store.selection import Pushed
 
 
 class Replay:
     """Begins at the start of a chapter; can go on later from where it stopped."""
 
-    def __init__(self, chapter: Chapter, *, scans_from_ns: int = 0, stacks_from_ns: int = 0) -> None:
-        """Scans and stacks that nobody needs cost the most, so the earlier ones can be left out: no stacks from before
-        `stacks_from_ns`, no scans from chapters that ended before `scans_from_ns`."""
-        self.stacks_from_ns = stacks_from_ns
+    def __init__(
+        self, chapter: Chapter, *, scans_from_ns: int = 0, stacks_from_ns: int = 0, pushed: Pushed | None = None
+    ) -> None:
+        """What nobody needs can be left out: stacks from before `stacks_from_ns`, scans of chapters that ended before
+        `scans_from_ns`, most of what is outside of `pushed`."""
+        self._stacks_from_ns = stacks_from_ns
+        self._pushed = pushed
         self._scans_from_ns = scans_from_ns
         self._chapter = chapter
         self._reader = self._open(chapter)
@@ -63,4 +67,9 @@ class Replay:
         return True
 
     def _open(self, chapter: Chapter) -> ChapterReader:
-        return ChapterReader(chapter, scans=chapter.end_ns >= self._scans_from_ns, stacks_from_ns=self.stacks_from_ns)
+        return ChapterReader(
+            chapter,
+            scans=chapter.end_ns >= self._scans_from_ns,
+            stacks_from_ns=self._stacks_from_ns,
+            pushed=self._pushed,
+        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from operator import is_, itemgetter, sub
+from typing import Any, NamedTuple
 
+from ebtop.store.history.columns import transposed
 from ebtop.store.history.corrupt import CorruptData
 from ebtop.store.records import TcpRecord, TcpScan
 
@@ -64,26 +67,25 @@ class ScanWriter:
         opened: list[TcpRecord] = []
         for scan in scans:
             connections, before = scan.connections, self._before
-            places = dict(zip(map(id, before), range(len(before)), strict=True))
-            found = [places.pop(identity, _NEW) for identity in map(id, connections)]
-            same = len(connections) == len(before) and not places and found == list(range(len(before)))
-            moved = 0
+            same = len(connections) == len(before) and all(map(is_, connections, before))
+            moved: list[tuple[int, TcpRecord, TcpRecord]] = []
             if not same:
-                # What is left in `places` has changed, or is closed.
-                changed = {_identity(before[place]): place for place in places.values()}
-                for at, place in enumerate(found):
-                    if place != _NEW:
-                        continue
+                places = dict(zip(map(id, before), range(len(before)), strict=True))
+                found = list(map(places.get, map(id, connections), repeat(_NEW)))
+                # What is not found has changed, or is closed.
+                missed = set(places.values()).difference(found)
+                changed = {_identity(before[place]): place for place in missed}
+                for at in [at for at, place in enumerate(found) if place == _NEW]:
                     record = connections[at]
                     place = changed.pop(_identity(record), _NEW)
                     if place == _NEW:
                         opened.append(record)
                     else:
                         found[at] = place
-                        moves.append(_move(at, before[place], record))
-                        moved += 1
+                        moved.append((at, before[place], record))
                 sources += found
-            heads.append(ScanHead(scan.time_ns, scan.netns, scan.netns_missed, len(connections), same, moved))
+                moves += _moves(moved)
+            heads.append(ScanHead(scan.time_ns, scan.netns, scan.netns_missed, len(connections), same, len(moved)))
             self._before = connections
         return heads, sources, moves, opened
 
@@ -114,22 +116,31 @@ class ScanReader:
             yield TcpScan(head.time_ns, self._before, head.netns, head.netns_missed)
 
 
-def _move(at: int, before: TcpRecord, now: TcpRecord) -> Move:
-    duration_ns, duration_s = _grown(before, now), now.duration_s
-    if duration_ns is not None:
-        duration_s = None
-    return Move(
-        at,
-        now.time_ns,
-        now.state,
-        now.tx_bytes - before.tx_bytes,
-        now.rx_bytes - before.rx_bytes,
-        duration_ns,
-        duration_s,
-        now.error,
-        now.reset,
-        now.retransmits - before.retransmits,
+def _moves(moved: Sequence[tuple[int, TcpRecord, TcpRecord]]) -> list[Move]:
+    """Of place, record before and record now."""
+    if not moved:
+        return []
+    places, before, now = transposed(moved, 3)
+    was, is_now = _by_field(before), _by_field(now)
+    grown = list(map(_grown, was["duration_s"], is_now["duration_s"]))
+    passed = list(map(sub, is_now["time_ns"], was["time_ns"]))
+    columns = (
+        places,
+        is_now["time_ns"],
+        is_now["state"],
+        map(sub, is_now["tx_bytes"], was["tx_bytes"]),
+        map(sub, is_now["rx_bytes"], was["rx_bytes"]),
+        [None if ns is None else ns - time_ns for ns, time_ns in zip(grown, passed, strict=True)],
+        [seconds if ns is None else None for ns, seconds in zip(grown, is_now["duration_s"], strict=True)],
+        is_now["error"],
+        is_now["reset"],
+        map(sub, is_now["retransmits"], was["retransmits"]),
     )
+    return list(map(partial(tuple.__new__, Move), zip(*columns, strict=True)))
+
+
+def _by_field(records: Sequence[TcpRecord]) -> dict[str, list[Any]]:
+    return dict(zip(TcpRecord._fields, transposed(records, len(TcpRecord._fields)), strict=True))
 
 
 def _moved(before: TcpRecord, move: Move) -> TcpRecord:
@@ -148,14 +159,12 @@ def _moved(before: TcpRecord, move: Move) -> TcpRecord:
     )
 
 
-def _grown(before: TcpRecord, now: TcpRecord) -> int | None:
-    """See `Move.duration_ns`; None where it does not give the duration exactly."""
-    if before.duration_s is None or now.duration_s is None:
+def _grown(before_s: float | None, now_s: float | None) -> int | None:
+    """By how many ns a duration grew; None where that does not give the new one exactly."""
+    if before_s is None or now_s is None:
         return None
-    grown = round((now.duration_s - before.duration_s) * 1e9)
-    if _longer(before.duration_s, grown) != now.duration_s:
-        return None
-    return grown - (now.time_ns - before.time_ns)
+    now_ns = round(now_s * 1e9)
+    return now_ns - round(before_s * 1e9) if now_ns / 1e9 == now_s else None
 
 
 def _longer(duration_s: float, by_ns: int) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, compress, islice
 from typing import Any, NamedTuple
 
 from ebtop.store.history.arrived import Arrived
-from ebtop.store.history.codec import Text, pack, same_text, unpack
+from ebtop.store.history.codec import NO_CHOICE, Columns, Text, pack, same_text, unpack
 from ebtop.store.history.corrupt import CorruptData
 from ebtop.store.history.scans import Move, ScanHead, ScanReader, ScanWriter
 from ebtop.store.records import (
@@ -22,6 +23,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
+from ebtop.store.selection import Pushed
 
 
 class Head(NamedTuple):
@@ -62,6 +64,8 @@ _LISTS = ("execs", "exits", "tcp", "retransmits", "connects", "events")
 _TYPES = (ExecRecord, ExitRecord, TcpRecord, RetransmitRecord, ConnectRecord, EventRecord)
 _STACK = len(_TYPES)
 _KINDS: dict[type, int] = {kind: number for number, kind in enumerate((*_TYPES, StackRecord))}
+_PUSHED_LISTS = ("tcp", "retransmits", "connects", "events")
+"""What a selection pushes need not hold for execs and exits: a process's children have pids of their own."""
 _SCAN_LISTS = ("scans", "sources", "moves", "opened")
 _WITHOUT_SCANS = frozenset(Segment._fields) - set(_SCAN_LISTS)
 
@@ -117,13 +121,16 @@ class SegmentWriter:
 class SegmentReader:
     """Unpacks the segments of one chapter, in order. Raises CorruptData for what can't be read."""
 
-    def __init__(self, text: Text = same_text) -> None:
+    def __init__(self, pushed: Pushed | None = None, text: Text = same_text) -> None:
+        """What is outside of `pushed` is left out, but for execs, exits, pending connects and scans."""
+        self._choose = NO_CHOICE if pushed is None else dict.fromkeys(_PUSHED_LISTS, partial(_within, pushed))
         self._text = text
         self._scans = ScanReader()
 
     def unpack(self, data: bytes, *, with_scans: bool = True) -> tuple[int, list[Arrived]]:
         """The number of the first batch, and the batches. Once scans were left out, they must be until the end."""
-        segment = unpack(Segment, data, only=None if with_scans else _WITHOUT_SCANS, text=self._text)
+        only = None if with_scans else _WITHOUT_SCANS
+        segment = unpack(Segment, data, only=only, choose=self._choose, text=self._text)
         try:
             return segment.first, list(self._batches(segment, with_scans))
         except (StopIteration, RuntimeError, IndexError):
@@ -131,7 +138,7 @@ class SegmentReader:
 
     def _batches(self, segment: Segment, with_scans: bool) -> Iterable[Arrived]:
         lists = [iter(getattr(segment, name)) for name in _LISTS]
-        takers: list[Callable[[], Record]] = [records.__next__ for records in lists]
+        takers: list[Callable[[], Record | None]] = [records.__next__ for records in lists]
         kinds, pending, histograms = iter(segment.kinds), iter(segment.pending), iter(segment.histograms)
         scans = self._scans.unpack(segment.scans, segment.sources, segment.moves, segment.opened)
         for head in segment.heads:
@@ -139,13 +146,28 @@ class SegmentReader:
                 head.arrived_ns,
                 Batch(
                     head.time_ns,
-                    [takers[kind]() for kind in _exactly(head.records, kinds)],
+                    [record for kind in _exactly(head.records, kinds) if (record := takers[kind]()) is not None],
                     next(scans) if head.has_scan and with_scans else None,
                     next(histograms) if head.has_histogram else None,
                     None if head.pending is None else tuple(_exactly(head.pending, pending)),
                     head.sampled_s,
                 ),
             )
+
+
+def _within(pushed: Pushed, columns: Columns) -> list[int]:
+    """The records that `pushed` lets through."""
+    pids, comms, cgroups = pushed
+    rows: Sequence[int] = range(columns.count)
+    if pids:
+        rows = [row for row, pid in enumerate(columns["pid"]) if pid in pids]
+    if comms and rows:
+        names = columns["comm"]
+        rows = [row for row in rows if names[row] in comms]
+    if cgroups and rows:
+        paths, inside = columns["cgroup"], tuple([f"{path.rstrip('/')}/" for path in cgroups])
+        rows = [row for row in rows if paths[row] is None or f"{paths[row]}/".startswith(inside)]
+    return list(rows)
 
 
 def _stacks_in(batch: Batch) -> int:
