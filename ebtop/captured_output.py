@@ -30,8 +30,9 @@ class CapturedOutput:
     def __enter__(self) -> CapturedOutput:
         _flush(sys.stdout, sys.stderr)
         self._saved = [os.dup(1), os.dup(2)]
-        # Textual draws on sys.__stderr__.
-        sys.__stderr__ = open(self._saved[1], "w", encoding="utf-8", closefd=False)  # type: ignore[misc]
+        # Textual draws on sys.__stderr__, which may have been sent to a file.
+        terminal = self._saved[1] if os.isatty(2) else self._saved[0]
+        sys.__stderr__ = open(terminal, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]
         read_end, write_end = os.pipe()
         for fd in (1, 2):
             os.dup2(write_end, fd)

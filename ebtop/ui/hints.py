@@ -14,4 +14,7 @@ def hint_keys(scopes: Sequence[str], keymap: Keymap, *, drilled: bool) -> list[t
     own = [command for scope in scopes for command in in_scope(scope) if command.hint]
     first = [command for command in app if command.id in ("help", "quit", "back", "drill")]
     ordered = [*first, *own, *(command for command in app if command not in first)]
-    return [(keymap.shown(command).split()[0], command.hint) for command in ordered]
+    words = {keymap.shown(command).split()[0]: command.hint for command in ordered if command not in own}
+    words |= {keymap.shown(command).split()[0]: command.hint for command in own}  # a pane's own meaning of a key
+    shown = dict.fromkeys(keymap.shown(command).split()[0] for command in ordered)
+    return [(key, words[key]) for key in shown]

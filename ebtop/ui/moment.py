@@ -84,7 +84,7 @@ class Moment(NamedTuple):
     lost: dict[str, int]
     """Events lost since the program started, by probe."""
     elapsed_s: float
-    """Since the program started."""
+    """Since the program started, or since the oldest that a selection was gathered from."""
     spans: Callable[[float], Sequence[StackSpan]] = _no_spans
     """The stacks of so many seconds up to this moment, oldest first, with those in `snapshot`. May take a while."""
     continues: bool = True

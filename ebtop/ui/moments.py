@@ -43,7 +43,6 @@ class Moments:
             health=self.health,
             cost=self._cost,
             lost=self._lost,
-            elapsed_s=self._clock() - self._started,
         )
 
     def live(self, view: View, selection: Selection | None, continues: bool) -> Moment:
@@ -54,7 +53,7 @@ class Moments:
             self.health,
             self._cost,
             self._lost,
-            self._clock() - self._started,
+            self._clock() - self._started if selection is None else (snapshot.time_ns - view.since_ns) / 1e9,
             partial(self._timeline.spans, until_ns=snapshot.time_ns, selection=selection),
             continues,
         )

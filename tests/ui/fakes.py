@@ -151,6 +151,7 @@ class FakeTimeline:
         self.given: list[StackSpan] = []
         self.kept = FakeKept()
         self.narrowed = ""
+        self.since_ns = START_NS
 
     def ingest(self, batch: Batch) -> None:
         self.batches.append(batch)

@@ -276,7 +276,9 @@ async def test_functions_as_a_table_and_back_to_the_icicle() -> None:
         walk = next(row for row in rows if row[-1] == "walk")
         assert walk[4] == "10", "recursion counts once"
         assert names(ui).splitlines()[1].split() == ["deflate", "native", "in", "app"]
-        await ui.press("j", "enter")
+        await ui.press("enter")
+        assert cursor_path(ui) == ["postgres", "main", "vacuum", "deflate"], "where it is heaviest"
+        await ui.press("escape", "t", "j", "enter")
         assert "functions" not in ui.title
         assert ui.pane.icicle.has_focus
         assert ui.pane.search_result() == "parse: 22.7 % of samples, 1 frame"
@@ -445,3 +447,7 @@ async def test_a_drill_down_to_a_frame_marks_it() -> None:
         pane.look_at(Focus("frame", "deflate", OfFrame("deflate", "app")))
         await ui.second(*SHOP, continues=False)
         assert pane.search_result() == "deflate: 75.0 % of samples, 2 frames"
+        pane.search("parse")
+        assert pane.back(), "a search of one's own ends"
+        assert pane.search_result() == "deflate: 75.0 % of samples, 2 frames"
+        assert not pane.back(), "the way back is not in the pane"

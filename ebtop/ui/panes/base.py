@@ -66,7 +66,7 @@ class Pane(Vertical):
         if probe is None or probe.state != "on":
             self._live_since = None
         elif self._live_since is None:
-            self._live_since = moment.elapsed_s
+            self._live_since = moment.elapsed_s if moment.continues else 0.0
         self.collect(moment)
         if not frozen:
             self.thaw()
