@@ -89,6 +89,13 @@ class Icicle(StripWidget, can_focus=True):
         seen = [n for n in self.search.heaviest_first() if n in self._edges] if self.search else []
         self.move_to(seen[0] if seen and not self._on_match() else self.cursor)
 
+    def go_to_heaviest(self) -> None:
+        """To the heaviest match; zooms where it is narrow."""
+        found = self.search.heaviest_first() if self.search else []
+        if found:
+            self._bring_into_view(found[0])
+            self.move_to(found[0])
+
     def find_next(self, step: int) -> None:
         """To the match after (or with -1 before) the one under the cursor, heaviest first; zooms where it is narrow."""
         found = self.search.heaviest_first() if self.search else []

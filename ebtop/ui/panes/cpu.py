@@ -83,6 +83,8 @@ class CpuPane(Pane):
         self._frozen = False
         self._worker: Worker[FlameWindow] | None = None
         self._failed = False
+        self._given: Wanted | None = None
+        """What a drill-down marks: it is not the user's to end."""
         super().__init__(self.icicle)
 
     def content(self) -> ComposeResult:
@@ -137,8 +139,8 @@ class CpuPane(Pane):
         """What the window covers: 60 s, 23s of 60 s, all 8m12s."""
         window = self.window
         if window.seconds == WINDOWS_S[-1]:
-            return f"all {duration(window.sampled_s)}"
-        full = window.sampled_s >= 0.9 * window.seconds
+            return f"all {duration(window.sampled_s)}" if window.sampled_s else "all"
+        full = not window.sampled_s or window.sampled_s >= 0.9 * window.seconds
         return f"{window.seconds:.0f} s" if full else f"{duration(window.sampled_s)} of {window.seconds:.0f} s"
 
     def leading(self, moment: Moment) -> list[Figure]:
@@ -189,15 +191,15 @@ class CpuPane(Pane):
         return f"{search.wanted.text}: {percent(100 * search.weight / whole)} of samples, {plural(found, 'frame')}"
 
     def back(self) -> bool:
-        if self.icicle.search:
-            self._find(None)
+        if self.icicle.search and self.icicle.search.wanted != self._given:
+            self._find(self._given)
             return True
         return not self.flat and self.icicle.zoom_out()
 
     def look_at(self, focus: Focus) -> None:
         if focus.kind == "frame":
-            self.icicle.search = None
-            self._find(Wanted(focus.title, whole=True))
+            self._given = Wanted(focus.title, whole=True)
+            self._find(self._given)
 
     def focus_of(self) -> Focus | None:
         tree = self.window.tree
@@ -264,10 +266,9 @@ class CpuPane(Pane):
         if row is None:
             return
         self._show_body(self.icicle)
-        self.icicle.move_to(self.icicle.zoomed)
         self._find(Wanted(row.function.frame.name, whole=True))
         # How much of it can be seen is known once the icicle has its place.
-        self.call_after_refresh(self.search_next, 1)
+        self.call_after_refresh(self.icicle.go_to_heaviest)
 
     # How
 
