@@ -31,7 +31,7 @@ class CapturedOutput:
         _flush(sys.stdout, sys.stderr)
         self._saved = [os.dup(1), os.dup(2)]
         # Textual draws on sys.__stderr__, which may have been sent to a file.
-        terminal = self._saved[1] if os.isatty(2) else self._saved[0]
+        terminal = self._saved[0] if os.isatty(1) and not os.isatty(2) else self._saved[1]
         sys.__stderr__ = open(terminal, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]
         read_end, write_end = os.pipe()
         for fd in (1, 2):
