@@ -58,7 +58,7 @@ class Header(Bar):
             ),
             *([(8, [("   window ", "dim"), (self._window, "text")])] if self._window else []),
         ]
-        right = list(self._time)
+        right = [("  ", "dim"), *self._time]
         if self._moment:
             right.append((f"  {wall_clock(self._moment.snapshot.time_ns)} ", "dim"))
         left = [run for group in fitting(groups, width - width_of(right)) for run in group]

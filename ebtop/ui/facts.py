@@ -89,12 +89,13 @@ def focus_lines(
     focus: Focus, moment: Moment | None, facts: ProcessFacts | None, containers: ContainerLookup
 ) -> list[tuple[str, list[Run]]]:
     """What is known of the thing a drill-down is about; `facts` of a process that lives."""
-    if focus.kind == "process":
-        if facts is not None:
-            return process_lines(facts, containers(facts.cgroup))
-        return _gone_lines(focus, moment, containers)
+    if focus.kind == "process" and facts is not None:
+        return process_lines(facts, containers(facts.cgroup))
     if moment is None:
-        return [(focus.kind, [(focus.title, "strong")])]
+        gathering: list[Run] = [("what was seen of it in the last minutes …", "dim")]
+        return [(focus.kind, [(focus.title, "strong")]), ("gathering", gathering)]
+    if focus.kind == "process":
+        return _gone_lines(focus, moment, containers)
     return [(focus.kind, [(focus.title, "strong")]), *_seen_lines(moment)]
 
 

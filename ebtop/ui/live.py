@@ -273,11 +273,13 @@ class LiveApp(App[None], inherit_bindings=False):
             self._pacer.draw([partial(self._draw_bars, screen), *[pane.draw for pane in (screen.current, *others)]])
 
     def _draw_bars(self, screen: ViewScreen) -> None:
-        screen.header.show(screen.moment, self._time_runs(), self._filter_text(), self._window())
+        # While a drill-down is still being gathered the node is as busy as the view below says.
+        known = next((view.moment for view in reversed(self._views()) if view.moment is not None), None)
+        screen.header.show(known, self._time_runs(), self._filter_text(), self._window())
         screen.crumbs.show(narrowed_words(self.moments.health) if self.time_view.live else "")
-        if screen.moment is not None:
-            screen.status.show(self.moments.still(screen.moment), self._whole_stacks())
-            self._show_facts(screen)
+        self._show_facts(screen)
+        if known is not None:
+            screen.status.show(self.moments.still(known), self._whole_stacks())
             self._show_log()
 
     def _draw_page(self, page: Screen[object]) -> None:
