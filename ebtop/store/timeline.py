@@ -30,9 +30,11 @@ _SPANS_NS = 65 * SECOND_NS
 _SAMPLES_NS = 15 * SECOND_NS
 """The rate of samples is that of the last drain, which is no older than this."""
 _SCANS_NS = 65 * SECOND_NS
-"""What a scan older than this has shown is in later scans too, or ended longer ago than tables keep it."""
-_SEEDED_RECORDS = 1_000_000
-"""For a selection everything that is kept is gone through, but no more than so many records: a few seconds' work."""
+"""What a scan older than this has shown is in later scans too, or ended longer ago than tables keep it. Only what
+adds up may then lack it: a connection that no event told of, and that ended since, was opened by nobody."""
+_SEEDED_RECORDS, _SEEDED_CONNECTIONS = 1_000_000, 2_000_000
+"""For a selection everything that is kept is gone through, but no more than so many records and so many connections of
+scans older than `_SCANS_NS`: a few seconds' work."""
 _FOREVER_NS = 1 << 63
 
 
@@ -66,13 +68,12 @@ class _Past:
         predicate = None if selection is None else selection.predicate()
         self._scene = Scene(lambda: self.now_ns, predicate, spans_ns)
         chapters = _chapters_until(reach, time_ns)
-        begin = chapters[-1] if selection is None else chapters[_first_within(chapters, _SEEDED_RECORDS)]
-        self._replay = Replay(
-            begin,
-            scans_from_ns=0 if selection is None else time_ns - _SCANS_NS,
-            stacks_from_ns=_stacks_from(selection, time_ns - spans_ns),
-            pushed=None if selection is None else selection.pushed(),
-        )
+        if selection is None:
+            begin = chapters[-1]
+            self._replay = Replay(begin, stacks_from_ns=time_ns - spans_ns)
+        else:
+            begin = _first_for_selection(chapters)
+            self._replay = _replay_for(selection, chapters, time_ns, spans_ns)
         self._scene.begin(begin.state())
 
     def leads_to(self, selection: Selection | None, reach: Reach, time_ns: int, spans_ns: int) -> bool:
@@ -145,20 +146,14 @@ class Timeline:
         scene = Scene(self._clock, selection.predicate(), _SPANS_NS)
         with self._lock:
             now_ns, reach = self._clock(), self._history.reach()
-            chapters = reach.chapters
-            begin = chapters[_first_within(chapters, _SEEDED_RECORDS)] if chapters else None
+            begin = _first_for_selection(reach.chapters) if reach.chapters else None
             since_ns = begin.start_ns if begin else now_ns
             view = View(self._lock, selection, scene, since_ns, self._close, behind=True)
             self._views.append(view)
         if begin is not None:
             try:
                 scene.begin(begin.state())
-                replay = Replay(
-                    begin,
-                    scans_from_ns=now_ns - _SCANS_NS,
-                    stacks_from_ns=_stacks_from(selection, now_ns - _SPANS_NS),
-                    pushed=selection.pushed(),
-                )
+                replay = _replay_for(selection, reach.chapters, now_ns, _SPANS_NS)
                 for arrived in replay.until(_FOREVER_NS, reach):
                     scene.feed(arrived)
             except BaseException:
@@ -274,18 +269,29 @@ def _chapters_until(reach: Reach, time_ns: int) -> list[Chapter]:
     return reach.chapters[: max(1, bisect_right(reach.chapters, time_ns, key=attrgetter("start_ns")))]
 
 
-def _stacks_from(selection: Selection | None, spans_from_ns: int) -> int:
-    """A selection that learns needs all stacks, and pushes nothing."""
-    return spans_from_ns if selection is None or selection.pushed() is not None else 0
+def _first_for_selection(chapters: Sequence[Chapter]) -> Chapter:
+    return chapters[_first_within([chapter.records for chapter in chapters], _SEEDED_RECORDS)]
 
 
-def _first_within(chapters: Sequence[Chapter], records: int) -> int:
-    """From which chapter on there are no more than so many records; the last one at least."""
-    first = len(chapters) - 1
-    left = records - chapters[first].records
-    while first and chapters[first - 1].records <= left:
+def _replay_for(selection: Selection, chapters: Sequence[Chapter], now_ns: int, spans_ns: int) -> Replay:
+    """From `_first_for_selection` on. A selection that learns needs all stacks, and pushes nothing."""
+    pushed = selection.pushed()
+    first_scanned = chapters[_first_within([chapter.scanned for chapter in chapters], _SEEDED_CONNECTIONS)]
+    return Replay(
+        _first_for_selection(chapters),
+        scans_from_ns=min(now_ns - _SCANS_NS, first_scanned.start_ns + 1),
+        stacks_from_ns=0 if pushed is None else now_ns - spans_ns,
+        pushed=pushed,
+    )
+
+
+def _first_within(amounts: Sequence[int], limit: int) -> int:
+    """From which one on all together are no more than the limit; the last one at least."""
+    first = len(amounts) - 1
+    left = limit - amounts[first]
+    while first and amounts[first - 1] <= left:
         first -= 1
-        left -= chapters[first].records
+        left -= amounts[first]
     return first
 
 

@@ -41,6 +41,8 @@ class Chapter:
         """When the last batch of the same segment came in."""
         self.keyframe = b""
         self.records = 0
+        self.scanned = 0
+        """Connections in all its scans."""
         self.body_bytes = 0
         self._state: StoreState | None = state
 
@@ -62,8 +64,9 @@ class Chapter:
         self.keyframe = keyframe
         self._state = None
 
-    def add(self, events: bytes, stacks: bytes, newest_ns: int, records: int) -> None:
+    def add(self, events: bytes, stacks: bytes, newest_ns: int, records: int = 0, scanned: int = 0) -> None:
         """Take in the next segment."""
+        self.scanned += scanned
         self.newest_ns.append(newest_ns)
         self.stacks.append(stacks)
         self.events.append(events)

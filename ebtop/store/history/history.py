@@ -132,9 +132,10 @@ class History:
         keyframe = chapter.keyframe if chapter.is_packed else packed_state(chapter.state())
         events, stacks = self._writer.pack(segment.first, segment.arrived)
         records = sum([len(arrived.batch.records) for arrived in segment.arrived])
+        scanned = sum([len(scan.connections) for _, batch in segment.arrived if (scan := batch.tcp_scan)])
         with self._lock:
             chapter.keep(keyframe)
-            chapter.add(events, stacks, segment.arrived[-1].time_ns, records)
+            chapter.add(events, stacks, segment.arrived[-1].time_ns, records, scanned)
             if self._cut and self._cut[0] is segment:
                 self._cut.popleft()
                 self._cut_records -= records
