@@ -37,6 +37,8 @@ class Column(Generic[R]):
     """Columns of the highest rank go first when the table is too narrow; those of rank 0 stay."""
     name: str = ""
     """For menus, where the title does not say it; "" = the title."""
+    figure: bool = False
+    """A figure that goes up and down: not searched."""
     hidden: bool = False
     """Only shown when it is chosen, or when the table reveals it."""
 
@@ -66,8 +68,8 @@ def number(
         return "-" if found is None else text(found)
 
     return Column(
-        title, width, cell, help, style, value, descending=True, right=True, rank=rank, hidden=hidden
-    )  # fmt: skip
+        title, width, cell, help, style, value, descending=True, right=True, rank=rank, figure=True, hidden=hidden
+    )
 
 
 def process_id(pid: Callable[[R], int], rank: int = 0) -> Column[R]:
@@ -123,5 +125,5 @@ def _spread(columns: list[Column[R]], widths: list[int], width: int) -> Shown[R]
             extra = min(extra, max(0, column.most - cells[at])) if column.most else extra
             cells[at] += extra
             spare -= extra
-        stretching = [at for at in stretching if columns[at].most > cells[at]]
+        stretching = [at for at in stretching if not columns[at].most or columns[at].most > cells[at]]
     return list(zip(columns, cells, strict=True))

@@ -20,8 +20,8 @@ _NEAR = 64
 """Rows each way in which the row under the cursor is looked for first."""
 _SORTED_EACH_TICK = 20_000
 """Rows; of more the order is renewed every second tick only, of twice as many every third."""
-_COUNTED = 20_000
-"""Rows of which those that match are counted."""
+_SEARCHED = 10_000
+"""Rows that one key looks through."""
 
 
 class _Place(NamedTuple):
@@ -60,6 +60,8 @@ class Table(StripWidget, Generic[R], can_focus=True):
         """None: the cursor is at the top and stays there."""
         self.top = 0
         self._needle = ""
+        self._not_found = 0
+        """Rows from the cursor on that were looked through in vain, while there are more."""
         self._ticks_since_sorted = 0
         self._fresh: dict[Hashable, R] = {}
         """The rows in view as they are now, while the order is that of an earlier tick."""
@@ -204,9 +206,13 @@ class Table(StripWidget, Generic[R], can_focus=True):
     # Search
 
     def search(self, text: str) -> None:
-        """Mark the cells that contain this, in any case, and go to the first row with one; "" ends the search."""
+        """Mark the cells that contain this, in any case, and go to the first row with one; "" ends the search.
+
+        Figures are not searched: they would not stay found.
+        """
         self._needle = text.casefold()
         self._cells = {}
+        self._not_found = 0
         if self._needle and self.rows and not self._matches(self.rows[self.cursor]):
             self.search_next(1)
         self.redraw()
@@ -216,24 +222,33 @@ class Table(StripWidget, Generic[R], can_focus=True):
         return bool(self._needle)
 
     def search_next(self, step: int) -> None:
-        """To the next row that matches, or with -1 to the one before; the ends of the table are joined."""
-        count = len(self.rows)
-        for distance in range(1, count + 1 if self._needle else 0):
+        """To the next row that matches, or with -1 to the one before; the ends of the table are joined.
+
+        Of very many rows only some are looked through, the next call goes on behind them.
+        """
+        if not self._needle:
+            return
+        count, behind = len(self.rows), self._not_found
+        for distance in range(behind + 1, min(behind + _SEARCHED, count) + 1):
             at = (self.cursor + step * distance) % count
             if self._matches(self.rows[at]):
+                self._not_found = 0
                 self.move_to(at)
                 return
+        self._not_found = behind + _SEARCHED if behind + _SEARCHED < count else 0
 
     def search_result(self) -> str:
         """What was found: "3 of 120 rows"."""
         if not self._needle:
             return ""
-        counted = self.rows[:_COUNTED]
+        if self._not_found:
+            return f"no match in {self._not_found:,} of {len(self.rows):,} rows; once more looks on"
+        counted = self.rows[:_SEARCHED]
         found = [at for at, row in enumerate(counted) if self._matches(row)]
-        of = "rows" if len(counted) == len(self.rows) else f"matches in the first {_COUNTED:,} rows"
+        of = "rows" if len(counted) == len(self.rows) else f"of the first {_SEARCHED:,} rows"
         if self.cursor in found:
             return f"{found.index(self.cursor) + 1:,} of {len(found):,} {of}"
-        return f"{len(found):,} {of}" if found else f"no {of}"
+        return f"{len(found):,} {of} match"
 
     # The mouse
 
@@ -303,8 +318,11 @@ class Table(StripWidget, Generic[R], can_focus=True):
         return default
 
     def _matches(self, row: R) -> bool:
-        columns = self._columns or self.fitting(self.size.width - 2)
-        return any(self._needle in column.text(row).casefold() for column, _ in columns)
+        needle = self._needle
+        for column, _ in self._columns or self.fitting(self.size.width - 2):
+            if not column.figure and needle in column.text(row).casefold():
+                return True
+        return False
 
     def _header(self, columns: Shown[R]) -> Line:
         runs: list[Run] = [(" ", "dim")]
@@ -340,7 +358,7 @@ def _cells(columns: Shown[R], row: R, needle: str) -> tuple[Run, ...]:
         style = column.style if isinstance(column.style, str) else column.style(row)
         full = column.text(row)
         cell = fit(full, width, right=column.right, middle=column.middle)
-        if needle and needle in full.casefold():
+        if needle and not column.figure and needle in full.casefold():
             runs += [(text, last), (cell, "match")]
             text, last = " ", style
         elif style == last:
