@@ -37,7 +37,7 @@ class Program:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+            preexec_fn=_log_in,
             env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **environment},
         )
         os.close(slave)
@@ -67,6 +67,12 @@ class Program:
             return os.read(self.master, 1 << 16)
         except OSError:  # EIO: the program has ended
             return b""
+
+
+def _log_in() -> None:
+    """As a login does: a terminal, and hang-ups that are not ignored, even if the tests run under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
