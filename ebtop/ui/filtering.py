@@ -11,7 +11,7 @@ from ebtop.store.selection import Pushed, Selection
 from ebtop.store.source import Health, Source
 from ebtop.ui.focus import Focus
 from ebtop.ui.moment import Moment
-from ebtop.ui.prompt import Complaint, Question
+from ebtop.ui.prompt import Question
 
 if TYPE_CHECKING:
     from ebtop.store.filter import Completion
@@ -63,12 +63,12 @@ class Filtering:
 
         known = _known_values(screen.moment)
 
-        def check(text: str) -> Complaint | None:
+        def check(text: str) -> str:
             try:
                 parse(text)
             except FilterError as error:
-                return Complaint(error.line(), error.position)
-            return None
+                return error.line()
+            return ""
 
         def completions(text: str, cursor: int) -> Sequence[Completion]:
             return complete(text, cursor, known)
@@ -104,7 +104,10 @@ class Filtering:
                 self._tell(f"still collecting everything: {error.line()}", "warn")
                 return
             self._applied = wanted
-            self._timeline.note(self._source.health().narrowed)
+            narrowed = self._source.health().narrowed
+            self._timeline.note(narrowed)
+            if self.selection is not None and narrowed:
+                self._tell(f"shown is only what matches {self.text}, collected only {narrowed}; F clears", "text")
 
 
 def narrowed_words(health: Health) -> str:

@@ -34,7 +34,7 @@ from ebtop.ui.moments import Moments
 from ebtop.ui.pacing import Pacer
 from ebtop.ui.palette import Palette
 from ebtop.ui.probe_switch import ProbeSwitch
-from ebtop.ui.prompt import Complaint, Question
+from ebtop.ui.prompt import Question
 from ebtop.ui.screens.view import ViewScreen
 from ebtop.ui.strips import Line, Run, StripWidget
 from ebtop.ui.themes import Theme, load
@@ -458,7 +458,7 @@ class LiveApp(App[None], inherit_bindings=False):
     def _filtered(self, text: str) -> None:
         self.gather(self.live)
         self._narrow()
-        self.announce(f"only what matches {text} is shown and collected; F clears" if text else "no filter", "text")
+        self.announce(f"only what matches {text} is shown; F clears" if text else "everything is shown and collected")
 
     # Time
 
@@ -487,13 +487,13 @@ class LiveApp(App[None], inherit_bindings=False):
     def action_ask_time(self) -> None:
         kept = self.timeline.kept
 
-        def check(text: str) -> Complaint | None:
+        def check(text: str) -> str:
             at_ns = parse_time(text, kept.newest_ns)
             if at_ns is None:
-                return Complaint("a time is 14:03, 14:03:20, or how long ago: -5m, -90s")
+                return "a time is 14:03, 14:03:20, or how long ago: -5m, -90s"
             if not kept.oldest_ns <= at_ns <= kept.newest_ns:
-                return Complaint(f"that is not kept: {self._reach()}")
-            return None
+                return f"that is not kept: {self._reach()}"
+            return ""
 
         def answer(text: str) -> None:
             self.go_to(parse_time(text, kept.newest_ns))

@@ -18,16 +18,8 @@ if TYPE_CHECKING:
 _SHOWN = 8
 
 
-class Complaint(NamedTuple):
-    """What is wrong with the line."""
-
-    text: str
-    position: int = -1
-    """Of the character at fault; -1 = none in particular."""
-
-
-def _no_complaint(text: str) -> Complaint | None:
-    return None
+def _no_complaint(text: str) -> str:
+    return ""
 
 
 def _no_completions(text: str, cursor: int) -> Sequence[Completion]:
@@ -48,7 +40,8 @@ class Question(NamedTuple):
     """Called with the line when Enter is pressed on one that is not complained of."""
     text: str = ""
     """To start with."""
-    check: Callable[[str], Complaint | None] = _no_complaint
+    check: Callable[[str], str] = _no_complaint
+    """What is wrong with the line, and where; "" = nothing."""
     complete: Callable[[str, int], Sequence[Completion]] = _no_completions
     changed: Callable[[str], None] = _nothing
     """Called at each keystroke, and with the first text when the prompt is left by Esc."""
@@ -174,7 +167,7 @@ class Prompt(Vertical):
     def _answer(self, question: Question) -> None:
         text = self.entry.value
         if complaint := question.check(text):
-            self._show((), (self._pointed(complaint), "bad"))
+            self._show((), (complaint, "bad"))
             return
         self._close()
         question.answer(text)
@@ -193,16 +186,10 @@ class Prompt(Vertical):
         question, text = self._question, self.entry.value
         if question is None:
             return
-        complaint = question.check(text) if text.strip() else None
         completions = question.complete(text, self.entry.cursor_position)
         # Half a word is not wrong yet, as long as there is a way to go on.
-        told = "" if complaint is None or completions else self._pointed(complaint)
+        told = question.check(text) if text.strip() and not completions else ""
         self._show(completions, (told, "bad"))
-
-    def _pointed(self, complaint: Complaint) -> str:
-        if complaint.position < 0:
-            return complaint.text
-        return f"{complaint.text}  (at character {complaint.position + 1})"
 
     def _show(self, completions: Sequence[Completion], told: Run) -> None:
         shown = self._suggestions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conftest import Start
 from driving import Driving
-from fakes import START_NS, FakeSource, FakeTimeline, empty_snapshot, exec_row, tcp_row
+from fakes import PROBES, START_NS, FakeSource, FakeTimeline, empty_snapshot, exec_row, tcp_row
 from textual.events import Key
 
 from ebtop.store.containers import Container
@@ -198,3 +198,52 @@ async def test_what_is_typed_ahead_keeps_its_order(start: Start) -> None:
         assert ui.app.live.current.probe == "tcp"
         assert ui.app.live.prompt.entry.value == "xz"
         assert not ui.app.live.prompt.asking
+
+
+async def test_a_filter_is_pushed_for_every_probe_and_cleared_again(start: Start) -> None:
+    async with start() as ui:
+        await ui.press("f", *"pid:42 lat", "greater_than_sign", *"100ms", "enter")
+        await ui.work_done()
+        assert ui.store.selections[-1].text == "pid:42 lat>100ms"
+        assert ui.source.narrowed == (Pushed(pids=frozenset((42,))), frozenset(PROBES))
+        await ui.tick()
+        assert "filter pid:42 lat>100ms" in ui.screen()[0]
+        await ui.press("F")
+        await ui.work_done()
+        assert ui.store.selections[-1] is None
+        assert ui.source.narrowed == (None, frozenset())
+        assert "pid:42" not in ui.screen()[0]
+
+
+async def test_a_wrong_filter_is_explained_in_place_and_changes_nothing(start: Start) -> None:
+    async with start() as ui:
+        before = len(ui.store.selections)
+        await ui.press("f", *"comn:nginx", "enter")
+        await ui.work_done()
+        assert ui.app.live.prompt.asking
+        told = ui.screen()[-2]
+        assert "comm" in told.replace("comn", ""), "the field that was meant"
+        assert "character 1" in told
+        await ui.press("escape")
+        assert len(ui.store.selections) == before
+        assert ui.app.filtering.text == ""
+
+
+async def test_a_filter_is_completed_with_fields_and_with_names_that_are_there(start: Start) -> None:
+    store = FakeTimeline()
+    store.next_snapshot = empty_snapshot(execs=(exec_row(5, comm="gunicorn"),))
+    async with start(store) as ui:
+        await ui.press("f", *"com", "tab")
+        assert ui.app.live.prompt.entry.value == "comm:"
+        await ui.press(*"gu", "tab")
+        assert ui.app.live.prompt.entry.value.strip() == "comm:gunicorn"
+
+
+async def test_a_filter_holds_in_a_drill_down_too(start: Start) -> None:
+    async with start() as ui:
+        await ui.press("f", *"comm:nginx", "enter")
+        await ui.work_done()
+        await drill(ui, process())
+        selection = ui.store.selections[-1]
+        assert "comm:nginx" in selection.text
+        assert "pid:42" in selection.text

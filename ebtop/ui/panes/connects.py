@@ -23,6 +23,7 @@ from ebtop.units import count, endpoint, latency, power_of_two_us, wall_clock
 
 _SIDE_BY_SIDE = 74
 """In a narrower pane the histogram stands below the table."""
+_NO_PORT = "no port"
 _RESULT_STYLES = {
     "ok": "good",
     "pending": "accent",
@@ -30,13 +31,18 @@ _RESULT_STYLES = {
     "timeout": "bad",
     "unreachable": "warn",
     "aborted": "dim",
+    _NO_PORT: "bad",
 }
 
 _ENDS = ("ok", "refused", "timeout", "unreachable", "aborted")
 
 
+def _result(row: ConnectRow) -> str:
+    return _NO_PORT if row.error == "EADDRNOTAVAIL" else row.result
+
+
 def _result_style(row: ConnectRow) -> str:
-    return _RESULT_STYLES.get(row.result, "text")
+    return _RESULT_STYLES.get(_result(row), "text")
 
 
 def _by_result(row: TargetRow) -> list[tuple[str, int]]:
@@ -78,7 +84,7 @@ COLUMNS: tuple[Column[ConnectRow], ...] = (
         middle=True,
     ),
     number("LATENCY", 7, lambda r: r.latency_ms, latency, "until it ended, or so far", "strong"),
-    Column("RESULT", 11, lambda r: r.result, "how it ended", _result_style, lambda r: r.result),
+    Column("RESULT", 11, _result, "how it ended", _result_style, _result),
     Column("ERROR", 13, lambda r: r.error or "-", "what connect() was told", "dim", lambda r: r.error, hidden=True),
     user_column(lambda r: r.uid, hidden=True),
 )
@@ -143,7 +149,7 @@ class ConnectsPane(TablePane):
     high_words = (
         "Within a data centre a connect takes well below 1 ms. 1 s, 3 s, 7 s are a SYN that was lost once, twice, "
         "three times: loss, or a listener whose backlog is full. refused: nobody listens; timeout: a firewall or a "
-        "dead host; unreachable: no route."
+        "dead host; unreachable: no route; no port: every local port is in use for that target."
     )
     next_words = (
         "Press t: one target that is slow is its problem; all of them slow are this node's network or name service. "

@@ -61,6 +61,8 @@ class TablePane(Pane):
 
     def draw(self) -> None:
         self.title_line.heading = f"{self.heading} {self.mode.title}".rstrip()
+        # Totals may begin later than the rows of a view do.
+        self.nothing_yet = type(self).nothing_yet + (" to add up" if self.mode.let_go else "")
         super().draw()
 
     def about_mode(self, moment: Moment) -> list[Figure]:

@@ -248,7 +248,7 @@ class TcpPane(TablePane):
                 "connections",
                 "",
                 (*COLUMNS[:2], container, *COLUMNS[2:], *_MORE),
-                attrgetter("key"),
+                attrgetter("key", "sport", "dport"),
                 attrgetter("tcp"),
                 focusing.connection,
             ),
