@@ -110,6 +110,13 @@ async def test_connects_by_target() -> None:
         ]  # fmt: skip
 
 
+async def test_a_connect_without_a_free_port_is_no_aborted_one() -> None:
+    async with hosted(ConnectsPane(), size=(150, 20)) as ui:
+        row = CONNECT._replace(result="aborted", error="EADDRNOTAVAIL")
+        await ui.second(connects=(row, CONNECT._replace(result="aborted", error=None, time_ns=START_NS + 1)))
+        assert ["no port" in line for line in ui.body[1:3]] == [True, False]
+
+
 async def test_a_histogram_of_rows_alone_says_so() -> None:
     histogram = ConnectHistogram((0, 0, 3), (0, 0, 1))
     async with hosted(ConnectsPane(), size=(150, 20)) as ui:
@@ -214,6 +221,15 @@ async def test_the_container_shows_as_soon_as_one_is_known() -> None:
         assert [cells(line)[-1] == "shop-db" or "shop-db" in line for line in ui.body[1:3]] == [False, True]
         await ui.second(tcp=(tcp_row(1),))
         assert "CONTAINER" in ui.body[0], "it does not come and go"
+
+
+async def test_the_cursor_stays_on_a_connection_whose_socket_was_used_before() -> None:
+    ended = tcp_row(1, sport=50_000, open=False, state="closed")
+    async with hosted(TcpPane(), size=(150, 20)) as ui:
+        await ui.second(tcp=(tcp_row(9), tcp_row(1), ended))
+        await ui.press("j", "j")
+        await ui.second(tcp=(tcp_row(9), tcp_row(1), ended))
+        assert ui.pane.table.row == ended
 
 
 def test_users_and_lists_of_names() -> None:
