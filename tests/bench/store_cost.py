@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 
 from ebtop.export.columns import Columns
 from ebtop.export.ndjson import to_json
+from ebtop.store.command_table import CommandTable
+from ebtop.store.recent import Window
 from ebtop.store.records import Batch, ExecRecord, ExitRecord, Frame, Record, StackRecord, TcpRecord, TcpScan
 from ebtop.store.store import Store
+from ebtop.store.traffic import Traffic
 
 SECOND = 1_000_000_000
 START = 1_795_356_000 * SECOND
@@ -23,6 +26,7 @@ BATCHES_PER_SECOND = 10
 CONNECTIONS = 50_000
 SCANS = 6
 STACKS = 5_000
+KEYS = 2_000
 
 
 def storm_batch(number: int) -> Batch:
@@ -122,6 +126,35 @@ def stacks() -> Iterator[str]:
     yield f"  {stalled[-1] * 1e3:.1f} ms when the reader stalls and they are merged"
 
 
+def aggregates() -> Iterator[str]:
+    """What adding up costs apart from the tables of rows."""
+    commands, traffic = CommandTable(KEYS), Traffic(KEYS, KEYS)
+    execs = [exec_record(START + i * SECOND // 40_000, 1000 + i)._replace(comm=f"cmd{i % KEYS}") for i in range(40_000)]
+    exits = [ExitRecord(r.time_ns, r.pid, r.comm, 0, "/user.slice", 999, 0, 0, False, 3e-5) for r in execs]
+    closes = [record._replace(event="close") for record in scan_batch(0).tcp_scan.connections[:40_000]]  # type: ignore[union-attr]
+    closes = [r._replace(pid=i % KEYS, daddr=f"10.1.{i % KEYS >> 8}.{i & 255}") for i, r in enumerate(closes)]
+
+    def short_processes() -> None:
+        for record, end in zip(execs, exits, strict=True):
+            commands.started(record)
+            commands.ended(end)
+
+    def short_connections() -> None:
+        for record in closes:
+            traffic.count(record, record.time_ns, opened=1, ended=1, tx_bytes=10, rx_bytes=20)
+
+    for name, count, each in (
+        ("exec with its exit", short_processes, len(execs)),
+        ("connection", short_connections, len(closes)),
+    ):
+        yield f"adding up: {statistics.median(timed(count) for _ in range(5)) / each * 1e6:.2f} us a {name}"
+    moments = [timed(lambda: commands.rows(Window(START + n * SECOND))) for n in range(3, 8)]  # noqa: B023
+    yield f"  {KEYS} commands, all with a rate: {statistics.median(moments) * 1e3:.1f} ms a snapshot"
+    for title, rows in (("peers", traffic.peers), ("processes", traffic.talkers)):
+        moments = [timed(lambda: rows(Window(START + n * SECOND))) for n in range(3, 8)]  # noqa: B023
+        yield f"  {KEYS} {title}: {statistics.median(moments) * 1e3:.1f} ms a snapshot"
+
+
 def writers() -> Iterator[str]:
     records = [exec_record(START + i * 71_429, 1000 + i) for i in range(STORM_PAIRS_PER_SECOND)]
     columns = Columns(["exec"])
@@ -131,7 +164,7 @@ def writers() -> Iterator[str]:
 
 
 def main() -> None:
-    for part in (storm, scans, stacks, writers):
+    for part in (storm, scans, aggregates, stacks, writers):
         for line in part():
             print(line)
 
