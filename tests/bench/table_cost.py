@@ -1,6 +1,6 @@
 """What a table costs that has very many rows: a tick, a sort, a search. Prints figures; judges nothing.
 
-Run: python tests/bench/table_cost.py [--rows 50000]
+Run: python -m tests.bench.table_cost [--rows 50000]
 """
 
 from __future__ import annotations
