@@ -171,6 +171,41 @@ def test_a_selection_that_fails_leaves_no_view_behind() -> None:
     timeline.ingest(batch(exec_(2)))
 
 
+class Meanwhile(Choice):
+    """Lets everything through. While it is asked about the past, more comes in."""
+
+    def __init__(self, timeline: Timeline, clock: FakeClock, times: int) -> None:
+        super().__init__(self._ingest)
+        self.timeline, self.clock, self.left = timeline, clock, times
+
+    def _ingest(self, record: Record) -> bool:
+        if self.left:
+            self.left -= 1
+            self.clock.seconds += 0.6
+            self.timeline.ingest(batch(exec_(self.clock.seconds, pid=round(self.clock.seconds * 10))))
+        return True
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 8, 100])
+@pytest.mark.parametrize("times", [1, 3, 200])
+def test_what_comes_in_while_the_past_is_read_counts_once(seconds: float, times: int) -> None:
+    clock = FakeClock()
+    timeline = Timeline(clock)
+    while clock.seconds < seconds:
+        clock.seconds += 0.2
+        timeline.ingest(batch(exec_(clock.seconds, pid=round(clock.seconds * 10))))
+    meanwhile = Meanwhile(timeline, clock, times)
+    view, everything = timeline.view(meanwhile), timeline.view()
+    assert not meanwhile.left
+    clock.seconds += 0.2
+    timeline.ingest(batch(exec_(clock.seconds, pid=round(clock.seconds * 10))))
+    shown = [row.pid for row in everything.snapshot().execs]
+    assert [row.pid for row in view.snapshot().execs] == shown
+    assert len(set(shown)) == len(shown) > times
+    now = clock()
+    assert [row.pid for row in timeline.at(now, Meanwhile(timeline, clock, times)).execs] == shown
+
+
 def test_nothing_is_missed_or_doubled_while_views_open_and_moments_are_rebuilt() -> None:
     """Each batch carries one of everything; a view that opens at any time has as many as came in."""
     ticks = iter(range(10**9))
