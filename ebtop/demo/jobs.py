@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ebtop.demo import burning, chatting, spawning, struggling
+from ebtop.demo import burning, chatting, ordering, spawning, struggling
 
 
 class Job(NamedTuple):
@@ -28,7 +28,7 @@ def jobs(image_program: int | None) -> list[Job]:
         Job("ldap", "ldap --listen 10.20.0.30:636", struggling.serve_identity),
         Job("img-service", "img-service --listen 10.20.0.70:8081", partial(burning.serve_images, image_program)),
         Job("web-worker", "web-worker --api 10.20.0.10:8080", chatting.call),
-        Job("orders", "orders --db 10.20.0.20:5432", struggling.place_orders),
+        Job("orders", "orders --db 10.20.0.20:5432", ordering.serve),
         Job("metrics", "metrics --scrape 10.20.0.0/24", struggling.scrape),
         Job("report", "report --daily", burning.render_reports),
         Job("log-rotate", "log-rotate", burning.rotate_logs),

@@ -8,8 +8,9 @@ import struct
 
 from ebtop.kernel import syscall
 
-API, ORDERS_DB, IDENTITY, EXPORTER, ARCHIVE, CACHE = (f"10.20.0.{host}" for host in (10, 20, 30, 40, 50, 60))
+API, ORDERS_DB, IDENTITY, EXPORTER, ARCHIVE = (f"10.20.0.{host}" for host in (10, 20, 30, 40, 50))
 """Who serves."""
+DB_PORT, LDAP_PORT = 5432, 636
 WEB, ORDERS, METRICS = (f"10.20.0.{host}" for host in (11, 21, 41))
 """Who calls."""
 

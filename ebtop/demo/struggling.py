@@ -12,13 +12,9 @@ from ebtop.demo import network
 from ebtop.demo.loss import ALL, NONE, Loss, lose
 from ebtop.demo.network import connect
 
-_DB_PORT, _LDAP_PORT, _CLOSED_PORT = 5432, 636, 9100
+_CLOSED_PORT = 9100
 _LOSSY = Loss(data=0.03)
 _OUTAGE_EVERY_S, _OUTAGE_S = 5.0, 0.7
-_KEPT = 3
-_BURST, _ROW = 12, 1000
-_ROUND_S = 0.1
-_RETRY_S = 0.2
 _BAD_LINE = Loss(syn=0.4)
 _REFUSED_EVERY_S, _SLOW_EVERY_S, _HANGING_EVERY_S = 1.0, 0.7, 1.0
 _PATIENCE_S = 1.5
@@ -27,7 +23,7 @@ _PATIENCE_S = 1.5
 def serve_database() -> None:
     """Loses one segment in thirty, and everything for a moment now and then: fast retransmits, probes and timeouts."""
     accepted: list[socket.socket] = []
-    with socket.create_server((network.ORDERS_DB, _DB_PORT), backlog=16) as server:
+    with socket.create_server((network.ORDERS_DB, network.DB_PORT), backlog=16) as server:
         lose(server, _LOSSY)
         threading.Thread(target=_cut_off, args=(accepted,)).start()
         while True:
@@ -54,35 +50,11 @@ def _cut_off(accepted: list[socket.socket]) -> None:
                 lose(victim, _LOSSY)
 
 
-def place_orders() -> None:
-    """Row by row, each in a segment of its own."""
-    while True:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            kept = [
-                stack.enter_context(connect(network.ORDERS_DB, _DB_PORT, network.ORDERS, 30.0)) for _ in range(_KEPT)
-            ]
-            for connection in kept:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_discard, args=(connection.dup(),)).start()
-            while True:
-                for number, connection in enumerate(kept):
-                    for _ in range(_BURST >> number):
-                        connection.sendall(b"r" * _ROW)
-                time.sleep(_ROUND_S)
-        time.sleep(_RETRY_S)
-
-
-def _discard(connection: socket.socket) -> None:
-    with connection, contextlib.suppress(OSError):
-        while connection.recv(1 << 16):
-            pass
-
-
 def serve_identity() -> None:
     """One address where many a SYN gets lost, one where all do."""
     with (
-        socket.create_server((network.IDENTITY, _LDAP_PORT)) as slow,
-        socket.create_server((network.ARCHIVE, _LDAP_PORT)) as deaf,
+        socket.create_server((network.IDENTITY, network.LDAP_PORT)) as slow,
+        socket.create_server((network.ARCHIVE, network.LDAP_PORT)) as deaf,
     ):
         lose(slow, _BAD_LINE)
         lose(deaf, ALL)
@@ -120,7 +92,7 @@ def _try_closed_port() -> None:
 
 
 def _try_bad_line() -> None:
-    connect(network.IDENTITY, _LDAP_PORT, network.METRICS).close()
+    connect(network.IDENTITY, network.LDAP_PORT, network.METRICS).close()
 
 
 def _try_with_lost_answers() -> None:
@@ -132,13 +104,13 @@ def _try_with_lost_answers() -> None:
         heal.start()
         try:
             connecting.settimeout(_PATIENCE_S * 4)
-            connecting.connect((network.IDENTITY, _LDAP_PORT))
+            connecting.connect((network.IDENTITY, network.LDAP_PORT))
         finally:
             heal.join()
 
 
 def _try_deaf_host_for_a_while() -> None:
-    connect(network.ARCHIVE, _LDAP_PORT, network.METRICS, _PATIENCE_S).close()
+    connect(network.ARCHIVE, network.LDAP_PORT, network.METRICS, _PATIENCE_S).close()
 
 
 def _try_deaf_host_to_the_end() -> None:
@@ -146,4 +118,4 @@ def _try_deaf_host_to_the_end() -> None:
     with socket.socket() as connecting:
         connecting.bind((network.METRICS, 0))
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
-        connecting.connect((network.ARCHIVE, _LDAP_PORT))
+        connecting.connect((network.ARCHIVE, network.LDAP_PORT))
