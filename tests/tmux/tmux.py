@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -124,6 +125,10 @@ class Tmux:
     def styled(self) -> str:
         """The screen with escape sequences for colours and attributes."""
         return self._tmux("capture-pane", "-p", "-e")
+
+    def record(self, path: Path) -> None:
+        """From now on every byte that the program writes goes to a file too."""
+        self._tmux("pipe-pane", f"exec cat >{shlex.quote(str(path))}")
 
     @property
     def title(self) -> str:
