@@ -17,10 +17,11 @@ import shlex
 import signal
 import subprocess
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from textual.keys import _character_to_key
 
 from tests.lab.process import TIMEOUT_S
 
@@ -44,6 +45,7 @@ _NAMES = {
     "tab": "Tab",
     "up": "Up",
 }
+_SIGNS = {_character_to_key(chr(code)): chr(code) for code in range(ord("!"), ord("~") + 1)}
 
 
 def tmux_key(key: str) -> str:
@@ -58,7 +60,7 @@ def tmux_key(key: str) -> str:
         return key
     if key[0] == "f" and key[1:].isdecimal():
         return key.upper()
-    return unicodedata.lookup(key.replace("_", " "))
+    return _SIGNS[key]
 
 
 class Tmux:
