@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -70,8 +72,19 @@ def comm(pid: int) -> str:
         return ""
 
 
-def command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").replace("\0", " ")
+def command_lines(demo: Demo) -> dict[str, str]:
+    """Of each worker, by its name; those that run other programs give themselves one a moment later."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        found = {}
+        for pid in descendants([demo.pid]):
+            with contextlib.suppress(OSError):
+                arguments = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
+                found[comm(pid)] = arguments.replace("\0", " ")
+        if found.keys() >= WORKERS:
+            return found
+        assert time.monotonic() < deadline, f"there are only {', '.join(found)}"
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -87,8 +100,7 @@ def test_it_shows_what_it_promises() -> None:
     ) as collected:  # fmt: skip
         for what, wanted in EVENTS.items():
             collected.wait_until(lambda c, what=what, wanted=wanted: what(c) >= wanted)
-        workers = {comm(pid) for pid in descendants([demo.pid])}
-        assert workers >= WORKERS, "one of them has ended"
+        assert command_lines(demo).keys() >= WORKERS, "one of them has ended"
     slow = [r for r in collected.of(ConnectRecord) if r.result == "ok" and r.latency_ms > 900]
     assert slow, "a lost SYN costs a second"
     frames = {frame.name for r in collected.of(StackRecord) if r.comm == "img-service" for frame in r.frames}
@@ -97,7 +109,7 @@ def test_it_shows_what_it_promises() -> None:
 
 def test_workers_are_called_after_their_work(temporary: Path) -> None:
     with Demo() as demo:
-        lines = {comm(pid): command_line(pid) for pid in descendants([demo.pid])}
+        lines = command_lines(demo)
         assert lines["postgres"] == "postgres: orders 10.20.0.20:5432"
         assert lines["img-service"] == "img-service --listen 10.20.0.70:8081"
         assert comm(demo.pid) == "ebtop-demo"
@@ -114,7 +126,7 @@ def test_two_at_a_time_do_not_meet() -> None:
         assert first.namespace != second.namespace
         one.close()
         first.assert_gone()
-        assert {comm(pid) for pid in descendants([two.pid])} >= WORKERS
+        assert command_lines(two).keys() >= WORKERS
     second.assert_gone()
 
 

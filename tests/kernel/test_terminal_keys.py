@@ -30,8 +30,11 @@ WAYS: dict[str, tuple[str, ...]] = {
 }
 """The keys that lead from the overview to where the keys of a scope work."""
 PANES = ("1  CPU", "2  EXEC", "3  TCP", "4  RETRANSMITS", "5  SLOW CONNECTS")
+PROMPTS = ("search  ", "filter  ", "go to  ")
+"""How a line to type into begins."""
 ACT_S = 0.15
 """For a key to act and be drawn before the next is pressed: Escape and a key at once would be Alt and that key."""
+SETTLED_S = 2.0
 
 
 def test_the_keys_that_end_the_program_are_still_called_so() -> None:
@@ -70,20 +73,37 @@ def press(terminal: Tmux, *keys: str) -> None:
 def go_home(terminal: Tmux, command: Command) -> None:
     """Back to the overview, live, with all probes on."""
     deadline = time.monotonic() + TIMEOUT_S
+    # A line to type into may be open below the panes; in the overview Escape does nothing.
+    press(terminal, "escape")
     while (wanted := way_home(terminal.text())) is not None:
         assert time.monotonic() < deadline, f"{command.id}: {wanted} does not lead back; on screen:\n{terminal.text()}"
         assert terminal.running, f"{command.id}: {terminal.said()}"
-        on = probes_on(terminal.text())
-        press(terminal, wanted)
         if wanted == "upper_u":
+            # Unloading takes a while; the key means the opposite for those that have gone already.
+            on = settled_probes(terminal)
+            if on == 5:
+                continue
+            press(terminal, wanted)
             goal = 0 if on else 5
             terminal.wait_until(lambda screen, goal=goal: probes_on(screen) == goal, f"{goal} probes")
+        else:
+            press(terminal, wanted)
+
+
+def settled_probes(terminal: Tmux) -> int:
+    """How many are on, when that has not changed for some seconds."""
+    while True:
+        on = probes_on(terminal.text())
+        time.sleep(SETTLED_S)
+        if probes_on(terminal.text()) == on:
+            return on
 
 
 def way_home(screen: str) -> str | None:
     """The key that leads closer to the overview; None = this is it."""
     first = screen.split("\n")[0]
-    if "ebtop" not in first or "overview ›" in screen or not all(pane in screen for pane in PANES):
+    typing = screen.rstrip().split("\n")[-1].strip().startswith(PROMPTS)
+    if typing or "ebtop" not in first or "overview ›" in screen or not all(pane in screen for pane in PANES):
         return "escape"
     if "LIVE" not in first:
         return "space"
