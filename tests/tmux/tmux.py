@@ -11,11 +11,12 @@ What is on screen is what tmux understood of the bytes it got, as a person at a 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shlex
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ from textual.keys import _character_to_key
 from tests.lab.process import TIMEOUT_S
 
 _POLL_S = 0.05
-_serial = itertools.count()
 _NAMES = {
     "backspace": "BSpace",
     "delete": "DC",
@@ -73,7 +73,7 @@ class Tmux:
         lines: int = 40,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._socket = f"ebtop-test-{os.getpid()}-{next(_serial)}"
+        self._folder = tempfile.mkdtemp(prefix="ebtop-tmux-")
         variables = [word for name, value in (environment or {}).items() for word in ("-e", f"{name}={value}")]
         self._tmux(
             "start-server", ";",
@@ -97,7 +97,9 @@ class Tmux:
 
     def close(self) -> None:
         """Take the terminal away: the program gets SIGHUP and a closed one. Safe to call twice."""
-        subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, timeout=TIMEOUT_S)
+        if os.path.exists(self._folder):
+            subprocess.run([*self._client(), "kill-server"], capture_output=True, timeout=TIMEOUT_S)
+            shutil.rmtree(self._folder)
 
     def press(self, *keys: str) -> None:
         """Keys by Textual's names."""
@@ -168,13 +170,16 @@ class Tmux:
             time.sleep(_POLL_S)
         return 128 + int(said[1]) if said[0] == "signal" else int(said[0])
 
+    def _client(self) -> list[str]:
+        return ["tmux", "-S", f"{self._folder}/socket", "-f", "/dev/null"]
+
     def _ask(self, form: str) -> str:
         return self._tmux("display-message", "-p", form).rstrip("\n")
 
     def _tmux(self, *arguments: str) -> str:
         environment = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
         done = subprocess.run(
-            ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments],
+            [*self._client(), *arguments],
             capture_output=True, text=True, timeout=TIMEOUT_S, env={"LANG": "C.UTF-8", **environment},
         )  # fmt: skip
         if done.returncode:
