@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 """Extra ticks after the start, so that what the probes see first is on screen at once."""
 _MESSAGE_S = 8.0
+_LEAVING_S = 3.0
+"""A terminal that does not take the last output for so long is left as it is."""
 
 
 class ViewApp(App[None], inherit_bindings=False):
@@ -127,7 +130,19 @@ class ViewApp(App[None], inherit_bindings=False):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+                loop.add_signal_handler(number, self._end, number)
+
+    def _end(self, number: int) -> None:
+        """A signal, or the loss of the terminal, ends the program: also where the terminal takes no output any more."""
+        self.exit(return_code=128 + number)
+        last_resort = threading.Timer(_LEAVING_S, self._end_without_terminal, (number,))
+        last_resort.daemon = True
+        last_resort.start()
+
+    def _end_without_terminal(self, number: int) -> None:
+        """In a thread: what the main one writes to restore the terminal is stuck."""
+        self.source.close()
+        os._exit(128 + number)
 
     def on_ready(self) -> None:
         # What is alive now stays alive: later collections need not walk it.
@@ -177,7 +192,7 @@ class ViewApp(App[None], inherit_bindings=False):
     def tick(self) -> None:
         """Measure, take the newest second, and draw it."""
         if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
-            self.exit(return_code=128 + signal.SIGHUP)
+            self._end(signal.SIGHUP)
             return
         self.moments.measure()
         self.timeline.mark(self.moments.tick())

@@ -8,12 +8,20 @@ import sys
 from fakes import BusyNode, FakeSource, FakeTimeline
 
 from ebtop.errors import EbtopError
+from ebtop.store.source import UnloadProof
 from ebtop.ui.app import run
+
+
+class Source(FakeSource):
+    def close(self) -> tuple[UnloadProof, ...]:
+        with open(f"{sys.argv[1]}.closed", "w"):
+            return super().close()
+
 
 if __name__ == "__main__":
     if "--ignore-hangup" in sys.argv:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    source = FakeSource()
+    source = Source()
     try:
         code = run(source, FakeTimeline(BusyNode().snapshot))
     except EbtopError as error:

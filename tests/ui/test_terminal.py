@@ -127,6 +127,23 @@ def test_a_lost_terminal_ends_it_even_if_hang_ups_are_ignored(tmp_path: Path, pr
     assert program.report.read_text() == "started=True closed=1"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unloads_where_the_terminal_takes_no_output(
+    tmp_path: Path, programs: list[Program], number: signal.Signals
+) -> None:
+    program = started(programs, Program(tmp_path))
+    program.read_until(b"nginx")
+    # From here on nobody reads: the buffers of the terminal are full after a few frames.
+    waiting = struct.pack("i", -1)
+    before = -2
+    while (now := struct.unpack("i", fcntl.ioctl(program.master, termios.FIONREAD, waiting))[0]) != before or not now:
+        before = now
+        time.sleep(1.5)
+    program.process.send_signal(number)
+    assert program.process.wait(timeout=LIMIT_S) == 128 + number
+    assert Path(f"{program.report}.closed").exists()
+
+
 def test_sigcont_without_a_stop_starts_no_second_set_of_threads(tmp_path: Path, programs: list[Program]) -> None:
     program = started(programs, Program(tmp_path))
     program.read_until(b"nginx")
