@@ -174,6 +174,8 @@ make_venv() {
         "$venv/bin/python" -I -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
         return
     fi
+    [ ! -L "$venv" ] ||
+        die "$venv is a link to an environment that belongs to another checkout; remove the link and start again"
     say "  making a virtual environment in $venv with $("$python" --version)"
     mkdir -p "$venv" && : >"$venv/ebtop-incomplete"
     "$python" -I -m venv --clear "$venv" >>"$log" 2>&1 ||

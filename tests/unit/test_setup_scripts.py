@@ -177,3 +177,14 @@ def test_the_whole_test_run_needs_root(checkout: Checkout) -> None:
     done = checkout.run(script=checkout.root / "bin" / "test", privileged=False)
     assert done.returncode == 1
     assert "kernel tests load eBPF programs and need root" in done.stderr
+
+
+def test_an_environment_behind_a_link_is_never_cleared(checkout: Checkout, tmp_path: Path) -> None:
+    theirs = tmp_path / "their-environment"
+    checkout.venv.rename(theirs)
+    (theirs / "ebtop-run").write_text("made for another checkout\n")
+    checkout.venv.symlink_to(theirs)
+    done = checkout.run("trace", "exec")
+    assert done.returncode == 1
+    assert "is a link to an environment that belongs to another checkout" in done.stderr
+    assert (theirs / "bin" / "python").exists()
