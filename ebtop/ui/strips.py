@@ -1,8 +1,8 @@
 """StripWidget: the base of everything that changes every second.
 
-A subclass describes each visible line as a `Line` of styled runs. Lines equal to what is on screen are
-neither built nor sent again, and finished strips bypass Textual's styles cache, so borders and padding
-belong to a container.
+A subclass describes each visible line as a `Line` of styled runs. Lines equal to what is on screen are neither built
+nor sent again, the others when the app's pacer has room for them. Finished strips bypass Textual's styles cache, so
+borders and padding belong to a container.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ebtop.ui.glyphs import to_ascii
+from ebtop.ui.pacing import Pacer
 from ebtop.ui.palette import Palette
 
 Run = tuple[str, str]
 """Text and the name of its style."""
+
+_STYLE_BYTES = 20
+"""Of the escape sequence that changes the style."""
 
 
 class Line(NamedTuple):
@@ -70,6 +74,7 @@ class StripWidget(Widget):
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
         self._strips: list[Strip] = []
+        self._drawn_in: Palette | None = None
         self.lines_drawn = 0
         """Lines built since the start; tests and benchmarks read it."""
 
@@ -97,10 +102,6 @@ class StripWidget(Widget):
         """What is on screen, for tests."""
         return [strip.text for strip in self._strips]
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._lines = []
-
     def on_resize(self, event: events.Resize) -> None:
         self._lines = []
         self.redraw()
@@ -127,17 +128,43 @@ class StripWidget(Widget):
         width, height = self.size
         new = list(self.lines(width, height))[:height]
         new += [Line()] * (height - len(new))
-        if len(self._lines) != height or len(self._strips) != height:
+        if len(self._lines) != height or len(self._strips) != height or self._drawn_in is not self.palette:
+            self._drawn_in = self.palette
             self._lines, self._strips = new, [self._strip(line, width) for line in new]
             self.lines_drawn += height
-            self.refresh()
+            super().refresh()
             return
         changed = [y for y in range(height) if new[y] != self._lines[y]]
         for y in changed:
             self._lines[y], self._strips[y] = new[y], self._strip(new[y], width)
         self.lines_drawn += len(changed)
-        if changed:
-            self.refresh(*[Region(0, y, width, rows) for y, rows in _adjacent(changed)])
+        pacer: Pacer | None = getattr(self.app, "pacer", None)
+        if pacer is None:
+            self.send(changed)
+        elif changed:
+            pacer.show(self, changed)
+
+    def send(self, lines: Sequence[int]) -> None:
+        """Have these lines drawn, in ascending order, as they are when the screen is refreshed next."""
+        width, height = self.size
+        if regions := [Region(0, y, width, rows) for y, rows in _adjacent([y for y in lines if y < height])]:
+            super().refresh(*regions)
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> StripWidget:
+        """As of every widget; but that something has changed, as the focus, is no reason to send what has not."""
+        if repaint and self._lines and self.shown and not (regions or layout or recompose):
+            self._put()
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def cost(self, line: int) -> int:
+        """About how many bytes a line takes on the wire."""
+        if line >= len(self._strips):
+            return 0
+        segments = self._strips[line]._segments
+        return self.size.width + _STYLE_BYTES * (len(segments) + 1)
 
     def _strip(self, line: Line, width: int) -> Strip:
         ascii_only = cast("DrawingApp", self.app).ascii_only

@@ -30,7 +30,7 @@ from ebtop.ui.hints import hint_keys
 from ebtop.ui.keymap import Keymap
 from ebtop.ui.moment import Moment
 from ebtop.ui.moments import Moments
-from ebtop.ui.pacing import Pacer
+from ebtop.ui.pacing import Pacer, Part
 from ebtop.ui.palette import Palette
 from ebtop.ui.probe_switch import ProbeSwitch
 from ebtop.ui.screens.view import ViewScreen
@@ -116,7 +116,8 @@ class ViewApp(App[None], inherit_bindings=False):
         self._told: list[str] = []
         self._asked: tuple[str, float] = ("", 0.0)
         self._refresh_s = refresh_s
-        self._pacer = Pacer(None, self.call_after_refresh)
+        self._last_resort: threading.Timer | None = None
+        self.pacer = Pacer(None, self.call_after_refresh)
         self.register_theme(theme.textual())
         self.theme = theme.name
         self.set_keymap(self.keymap.textual())
@@ -135,20 +136,28 @@ class ViewApp(App[None], inherit_bindings=False):
     def _end(self, number: int) -> None:
         """A signal, or the loss of the terminal, ends the program: also where the terminal takes no output any more."""
         self.exit(return_code=128 + number)
-        last_resort = threading.Timer(_LEAVING_S, self._end_without_terminal, (number,))
-        last_resort.daemon = True
-        last_resort.start()
+        self._last_resort = threading.Timer(_LEAVING_S, self._end_without_terminal, (number,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
 
     def _end_without_terminal(self, number: int) -> None:
         """In a thread: what the main one writes to restore the terminal is stuck."""
         self.source.close()
         os._exit(128 + number)
 
+    def has_left(self) -> None:
+        """The screen is gone, as it should be."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        if isinstance(self._driver, TerminalDriver):
+            # Where restoring the terminal failed half-way, the thread that reads from it would spin for ever.
+            self._driver.exit_event.set()
+
     def on_ready(self) -> None:
         # What is alive now stays alive: later collections need not walk it.
         gc.collect()
         gc.freeze()
-        self._pacer = Pacer(self._driver if isinstance(self._driver, TerminalDriver) else None, self.call_after_refresh)
+        self.pacer = Pacer(self._driver if isinstance(self._driver, TerminalDriver) else None, self.call_after_refresh)
         self.gather(self.live)
         if self.filtering.selection is not None:
             self._narrow()
@@ -184,6 +193,8 @@ class ViewApp(App[None], inherit_bindings=False):
         typed = isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, Input)
         if not (typed and isinstance(event, events.Key) and await self._act_on(event.key)):
             await super().on_event(event)
+        if isinstance(event, events.Key) and isinstance(self._driver, TerminalDriver):
+            self._driver.typed = False
 
     async def _act_on(self, key: str) -> bool:
         """Whether a key is bound to something, which is done then."""
@@ -275,10 +286,11 @@ class ViewApp(App[None], inherit_bindings=False):
             self._message = None
             self._show_hints()
         if screen is not self.screen:
-            self._pacer.draw([partial(self._draw_page, self.screen)])
+            self.pacer.draw([Part(self.screen, partial(self._draw_page, self.screen))])
         else:
             others = [pane for pane in screen.visible_panes if pane is not screen.current]
-            self._pacer.draw([partial(self._draw_bars, screen), *[pane.draw for pane in (screen.current, *others)]])
+            panes = [Part(pane, pane.draw) for pane in (screen.current, *others)]
+            self.pacer.draw([Part(screen, partial(self._draw_bars, screen)), *panes])
 
     def _draw_bars(self, screen: ViewScreen) -> None:
         # While a drill-down is still being gathered the node is as busy as the view below says.

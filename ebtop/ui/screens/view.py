@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 from ebtop.store.selection import Selection
 from ebtop.store.source import ProcessFacts
@@ -36,6 +38,9 @@ _WIDE = 150
 
 class ViewScreen(Screen[None], inherit_bindings=False):
     """`trail` is how one got here from the overview; empty for the overview itself."""
+
+    # Textual's own would draw the whole screen anew whenever the focus moves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(self, trail: tuple[Focus, ...] = ()) -> None:
         super().__init__()
