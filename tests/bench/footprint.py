@@ -1,35 +1,32 @@
 """What ebtop itself takes: time to start, to paint and to unload, memory, and its share of an idle and a busy node.
 
-Usage: python -m tests.bench.footprint [RUNS]     (root; prints medians)
+Usage: python -m tests.bench.footprint [--runs N] [--only screen]     (root; prints medians)
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
 import statistics
-import struct
 import subprocess
-import sys
-import termios
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.bench.terminal import EBTOP as _EBTOP
+from tests.bench.terminal import Terminal, cpu_seconds
+from tests.lab.cgroup import ChildCgroup
 from tests.lab.execs import exec_storm
 from tests.lab.tcp import tcp_storm
 
-_EBTOP = str(Path(__file__).resolve().parents[2] / "bin" / "ebtop")
 _ALL = "cpu,exec,tcp,retransmits,connects"
-_MEASURE_S, _SETTLE_S = 10.0, 4.0
+_SETTLE_S = 6.0
 _EXECS_PER_SECOND, _CONNECTIONS_PER_SECOND = 1000, 5000
 
 
@@ -46,14 +43,16 @@ class Trace(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """One run of the TUI on a terminal of 200x50."""
+    """One run of the screen on a terminal of 200x50, a tick a second."""
 
     paint_s: float
     live_s: float
     rss_mb: float
-    own_percent: float
-    """Own CPU time, of all CPUs, BPF not included."""
-    bytes_per_s: float
+    """The highest."""
+    core_percent: float
+    """Own CPU time, of one core, BPF not included."""
+    kilobytes_per_s: float
+    """To the terminal."""
     quit_s: float
 
 
@@ -70,10 +69,10 @@ def run_trace(seconds: float, load: contextlib.AbstractContextManager[object]) -
         reader.start()
         # The kernel's symbol table is read at the first kernel stack, once: 0.2 s of CPU that are not part of a rate.
         time.sleep(_SETTLE_S)
-        cpu, at = _cpu_seconds(child.pid), time.perf_counter()
+        cpu, at = cpu_seconds(child.pid), time.perf_counter()
         with load:
             time.sleep(seconds)
-        used, elapsed = _cpu_seconds(child.pid) - cpu, time.perf_counter() - at
+        used, elapsed = cpu_seconds(child.pid) - cpu, time.perf_counter() - at
         rss = _status_kb(child.pid, "VmHWM") / 1024
         child.send_signal(signal.SIGINT)
         reader.join()
@@ -87,31 +86,21 @@ def run_trace(seconds: float, load: contextlib.AbstractContextManager[object]) -
     )  # fmt: skip
 
 
-def run_screen(seconds: float, load: contextlib.AbstractContextManager[object]) -> Screen:
-    """The TUI from start to quit."""
-    began = time.perf_counter()
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ["TERM"] = "xterm-256color"
-        os.execv(_EBTOP, [_EBTOP])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-    paint = _read_until(terminal, b"EXEC", began)
-    live = _read_until(terminal, b"5/5", began)
-    _count_bytes(terminal, _SETTLE_S)
-    cpu, at = _cpu_seconds(pid), time.perf_counter()
-    with load:
-        written = _count_bytes(terminal, seconds)
-    own = (_cpu_seconds(pid) - cpu) / (time.perf_counter() - at) / (os.cpu_count() or 1) * 100
-    rss = _status_kb(pid, "VmHWM") / 1024
-    os.write(terminal, b"q")
-    asked = time.perf_counter()
-    with contextlib.suppress(OSError):
-        while os.read(terminal, 65536):
-            pass
-    os.waitpid(pid, 0)
-    quit_s = time.perf_counter() - asked
-    os.close(terminal)
-    return Screen(paint, live, rss, own, written / seconds, quit_s)
+def run_screen(arguments: list[str], seconds: float, load: contextlib.AbstractContextManager[object]) -> Screen:
+    """The screen from start to quit."""
+    with Terminal([_EBTOP, *arguments]) as terminal:
+        paint = terminal.wait(lambda screen: any("EXEC" in line for line in screen.lines)) - terminal.began
+        live = terminal.wait(lambda screen: any("5/5" in line for line in screen.lines)) - terminal.began
+        time.sleep(_SETTLE_S)
+        before = terminal.usage()
+        with load:
+            time.sleep(seconds)
+        after = terminal.usage()
+        rss = terminal.status_kb("VmHWM") / 1024
+        asked = time.monotonic()
+    elapsed = after.at - before.at
+    own = 100 * (after.cpu_s - before.cpu_s) / elapsed
+    return Screen(paint, live, rss, own, (after.bytes - before.bytes) / elapsed / 1000, time.monotonic() - asked)
 
 
 @contextlib.contextmanager
@@ -130,15 +119,24 @@ def busy(seconds: float) -> Iterator[None]:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    run_trace(0.5, contextlib.nullcontext())  # builds and warms what the first start ever would
-    _report("trace, idle node", [run_trace(_MEASURE_S, contextlib.nullcontext()) for _ in range(runs)])
-    _report(
-        f"trace, {_EXECS_PER_SECOND} execs/s and {_CONNECTIONS_PER_SECOND} connections/s",
-        [run_trace(_MEASURE_S, busy(_MEASURE_S)) for _ in range(runs)],
-    )
-    _report("TUI 200x50, idle node", [run_screen(_MEASURE_S, contextlib.nullcontext()) for _ in range(runs)])
-    _report("TUI 200x50, the same load", [run_screen(_MEASURE_S, busy(_MEASURE_S)) for _ in range(runs)])
+    parser = argparse.ArgumentParser(description="What ebtop itself takes.")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each run that are measured")
+    parser.add_argument("--only", choices=("trace", "screen"))
+    args = parser.parse_args()
+    seconds, rounds = args.seconds, range(args.runs)
+    nothing = contextlib.nullcontext()
+    storm = f"{_EXECS_PER_SECOND} execs/s and {_CONNECTIONS_PER_SECOND} connections/s"
+    run_trace(0.5, nothing)  # builds and warms what the first start ever would
+    if args.only != "screen":
+        _report("trace, idle node", [run_trace(seconds, nothing) for _ in rounds])
+        _report(f"trace, {storm}", [run_trace(seconds, busy(seconds)) for _ in rounds])
+    if args.only != "trace":
+        # Of a node that does nothing nothing is seen: so is it of a cgroup that is empty, whatever else runs here.
+        with ChildCgroup() as empty:
+            _report("screen, idle", [run_screen(["--cgroup", empty.path], seconds, nothing) for _ in rounds])
+        _report("screen, demo", [run_screen(["demo"], seconds, nothing) for _ in rounds])
+        _report(f"screen, {storm}", [run_screen([], seconds, busy(seconds)) for _ in rounds])
 
 
 def _report(title: str, results: list[Trace] | list[Screen]) -> None:
@@ -155,30 +153,10 @@ def _keep_tail(stream: object, tail: list[str]) -> None:
             del tail[0]
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _status_kb(pid: int, field: str) -> int:
     match = re.search(rf"^{field}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1])
-
-
-def _read_until(terminal: int, wanted: bytes, began: float) -> float:
-    seen = b""
-    while wanted not in seen:
-        seen = (seen + os.read(terminal, 65536))[-200_000:]
-    return time.perf_counter() - began
-
-
-def _count_bytes(terminal: int, seconds: float) -> int:
-    end, total = time.perf_counter() + seconds, 0
-    while (left := end - time.perf_counter()) > 0:
-        if select.select([terminal], [], [], left)[0]:
-            total += len(os.read(terminal, 65536))
-    return total
 
 
 if __name__ == "__main__":
