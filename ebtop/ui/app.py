@@ -65,6 +65,7 @@ def run(
                 refresh_s=settings.refresh,
             )
             app.run(mouse=settings.mouse if mouse is None else mouse)
+            app.has_left()
             if app._exception is not None:  # Textual has printed it to where nobody reads
                 raise app._exception
             return app.return_code or 0
