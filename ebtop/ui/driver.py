@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import os
 import select
-import threading
 import time
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from textual import constants
-from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import CursorPosition, Key
 from textual.message import Message
@@ -36,26 +31,6 @@ class _Question(NamedTuple):
     asked_at: float
     sent: int
     """Bytes between the question before and this one."""
-
-
-class _ExitEvent(threading.Event):
-    """What tells the input thread to end; it can be polled for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._fileno = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def fileno(self) -> int:
-        return self._fileno
-
-    def set(self) -> None:
-        super().set()
-        os.eventfd_write(self._fileno, 1)
-
-    def clear(self) -> None:
-        super().clear()
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._fileno)
 
 
 class _Output:
@@ -89,11 +64,10 @@ def _size(text: str) -> int:
 
 
 class TerminalDriver(LinuxDriver):
-    """Differs from its base in five things, and counts what it writes.
+    """Differs from its base in four things, and counts what it writes.
 
     Mouse: clicks and wheel only; every report of a mere move would cost 2 ms. Output: `ask` and `caught_up` tell
     whether the terminal is behind, so that the app can skip frames instead of queueing them.
-    Keys: the thread that reads them sleeps in between, and a lone Esc need not wait for its next look.
     SIGCONT: without a stop before it, it must not start a second set of I/O threads. Hang-up: a lost
     terminal whose SIGHUP is ignored would make the input thread spin; `hung_up` lets the app end.
     """
@@ -116,7 +90,6 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.link = Link()
-        self.exit_event = self._exit = _ExitEvent()
         self._questions: dict[int, _Question] = {}
         """Those that are not answered, by number, oldest first."""
         self._output = _Output(self._file)  # type: ignore[arg-type]
@@ -233,24 +206,12 @@ class TerminalDriver(LinuxDriver):
         super().stop_application_mode()
 
     def run_input_thread(self) -> None:
-        """As Textual's, but asleep until there is something to read, or until a lone Esc must be the key."""
-        poll = select.poll()
-        poll.register(self.fileno, select.POLLIN)
-        poll.register(self._exit, select.POLLIN)
-        parser = XTermParser(self._debug)
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        escape_ms = 1000 * constants.ESCAPE_DELAY + 1
-        with contextlib.suppress(OSError):  # gone: the app's clock notices it and ends the program
-            while not self._exit.is_set():
-                ready = poll.poll(escape_ms if parser._timeout_time is not None else None)
-                if any(fileno == self.fileno for fileno, _ in ready):
-                    data = os.read(self.fileno, 4096)
-                    if not data:
-                        return
-                    for message in parser.feed(decode(data)):
-                        self.process_message(message)
-                for message in parser.tick():
-                    self.process_message(message)
+        try:
+            super().run_input_thread()
+        except OSError:
+            # The app's clock notices the hang-up and ends the program.
+            if not self.hung_up():
+                raise
 
     def _sigcont_application(self, *args: object) -> None:
         if not self._running:

@@ -248,7 +248,7 @@ class LiveApp(ViewApp, inherit_bindings=False):
         self._refresh_s = wanted[0]
         if self._ticking:
             self._timer.stop()
-            self._timer = self.set_interval(self._refresh_s, self._tick_of_clock)
+            self._timer = self.set_interval(self._refresh_s, self.tick)
         self.announce(f"redrawn every {duration(self._refresh_s)}")
 
     def action_redraw(self) -> None:

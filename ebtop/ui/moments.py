@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 
-from ebtop.store.rows import Snapshot
 from ebtop.store.selection import Selection
 from ebtop.store.source import Health, Source
 from ebtop.store.timeline import Tick, Timeline, View
@@ -46,8 +45,9 @@ class Moments:
             lost=self._lost,
         )
 
-    def live(self, view: View, snapshot: Snapshot, selection: Selection | None, continues: bool) -> Moment:
+    def live(self, view: View, selection: Selection | None, continues: bool) -> Moment:
         """The newest second of a view."""
+        snapshot = view.snapshot()
         return Moment(
             snapshot,
             self.health,

@@ -40,7 +40,6 @@ from ebtop.ui.time_view import TimeView
 from ebtop.units import count, duration, wall_clock
 
 if TYPE_CHECKING:
-    from ebtop.store.rows import Snapshot
     from ebtop.store.timeline import Timeline, View
 
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
@@ -117,8 +116,6 @@ class ViewApp(App[None], inherit_bindings=False):
         self._told: list[str] = []
         self._asked: tuple[str, float] = ("", 0.0)
         self._refresh_s = refresh_s
-        self._measuring = threading.Lock()
-        self._in_tick = False
         self._last_resort: threading.Timer | None = None
         self.pacer = Pacer(None, self.call_after_refresh)
         self.register_theme(theme.textual())
@@ -171,8 +168,8 @@ class ViewApp(App[None], inherit_bindings=False):
         self._show_hints()
         if self._ticking:
             for delay in _FIRST_TICKS_S:
-                self.set_timer(delay, self._tick_of_clock)
-            self._timer = self.set_interval(self._refresh_s, self._tick_of_clock)
+                self.set_timer(delay, self.tick)
+            self._timer = self.set_interval(self._refresh_s, self.tick)
 
     def on_unmount(self) -> None:
         for screen in self._views():
@@ -205,47 +202,15 @@ class ViewApp(App[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """Measure, take the newest second, and draw it."""
-        if not self._leave_lost_terminal():
-            self._measure()
-            self._take(self.live)
-            self._draw()
-
-    async def _tick_of_clock(self) -> None:
-        """As `tick`; keys are acted on while the newest second is put together."""
-        if self._leave_lost_terminal() or self._in_tick:
+        if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
+            self._end(signal.SIGHUP)
             return
-        self._in_tick = True
-        try:
-            await asyncio.to_thread(self._measure)
-            await self._take_newest(self.live)
-        finally:
-            self._in_tick = False
+        self.moments.measure()
+        self.timeline.mark(self.moments.tick())
+        self._take(self.live)
         self._draw()
 
-    async def _take_newest(self, screen: ViewScreen) -> None:
-        view = screen.source_view
-        if view is None or not self.time_view.live:
-            self._take(screen)
-            return
-        snapshot = await asyncio.to_thread(view.snapshot)
-        if screen.source_view is view and self.time_view.live:
-            self._take(screen, snapshot)
-        else:
-            # The stacks of this snapshot will not come again.
-            screen.continues = False
-
-    def _leave_lost_terminal(self) -> bool:
-        lost = isinstance(self._driver, TerminalDriver) and self._driver.hung_up()
-        if lost:
-            self._end(signal.SIGHUP)
-        return lost
-
-    def _measure(self) -> None:
-        with self._measuring:
-            self.moments.measure()
-            self.timeline.mark(self.moments.tick())
-
-    def _take(self, screen: ViewScreen, snapshot: Snapshot | None = None) -> None:
+    def _take(self, screen: ViewScreen) -> None:
         """Hand the panes of a screen the moment they show now."""
         if not self.time_view.live:
             if screen.moment is not None:
@@ -253,8 +218,7 @@ class ViewApp(App[None], inherit_bindings=False):
                 for pane in screen.panes:
                     pane.take(screen.moment, True)
         elif screen.source_view is not None:
-            view = screen.source_view
-            screen.moment = self.moments.live(view, snapshot or view.snapshot(), screen.selection, screen.continues)
+            screen.moment = self.moments.live(screen.source_view, screen.selection, screen.continues)
             screen.continues = True
             for pane in screen.panes:
                 pane.take(screen.moment, False)
