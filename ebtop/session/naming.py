@@ -68,7 +68,9 @@ class NamingThread:
         if isinstance(work, int):
             symbolizer.note_process(work)
         else:
-            self._sink(Batch(work.time_ns, self._name(symbolizer, work.samples), sampled_s=work.sampled_s))
+            records = self._name(symbolizer, work.samples)
+            modules = symbolizer.new_modules()
+            self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, modules=modules))
 
     def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
         records: list[Record] = []

@@ -195,6 +195,20 @@ class ConnectHistogram(NamedTuple):
     failed: tuple[int, ...]
 
 
+class ModuleFacts(NamedTuple):
+    """A file that frames of stacks lie in. Source: /proc/PID/maps and the file's own notes."""
+
+    name: str
+    """As in `Frame.module`. Two files may have the same name: then which of them a frame is from is not known."""
+    path: str
+    """In the mount namespace of the process that it was seen in first, printable; "[vdso]" for the kernel's own."""
+    build_id: str
+    """GNU build id in hexadecimal digits, "" where the file has none or could not be read."""
+    symbols: str = ""
+    """Where the names of its functions come from: symtab, debug file, dynsym (exported functions only), none (there
+    are none), unreadable (the file could not be opened or is no ELF file); "" where not known."""
+
+
 class TcpScan(NamedTuple):
     """Every open TCP socket at one moment, in the namespaces named."""
 
@@ -217,3 +231,5 @@ class Batch(NamedTuple):
     """Connects past the threshold that have not finished; None = not looked at this time."""
     sampled_s: float = 0.0
     """Seconds of CPU sampling that the stack records in this batch cover, 0 when there was no drain."""
+    modules: tuple[ModuleFacts, ...] = ()
+    """Files that frames of this batch lie in and that no batch told of before. Sent again where the facts changed."""

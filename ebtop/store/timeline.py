@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ebtop.store.history.chapter import Chapter, chapter_spans
 from ebtop.store.history.history import SECOND_NS, History, Reach
 from ebtop.store.history.replay import Replay
-from ebtop.store.records import Batch
+from ebtop.store.modules import Modules
+from ebtop.store.records import Batch, ModuleFacts
 from ebtop.store.rows import Rates, Snapshot, StackSpan
 from ebtop.store.scene import Everything, Scene, stack_span
 from ebtop.store.selection import Selection
@@ -121,6 +122,7 @@ class Timeline:
         self._history = History(self._lock, keep_ns, cap_bytes)
         self._views: list[View] = []
         self._ticks = Ticks(keep_ns)
+        self._modules = Modules()
         self._notes: list[Note] = []
         self._seen = 0
         self._past: _Past | None = None
@@ -133,6 +135,7 @@ class Timeline:
             self._everything.ingest(batch)
             for view in self._views:
                 view.take(arrived)
+            self._modules.add(batch.modules)
             self._seen += len(batch.records)
         self._history.work()
 
@@ -197,6 +200,11 @@ class Timeline:
         """Of everything, whatever the views select."""
         with self._lock:
             return self._everything.rates()
+
+    def modules(self) -> tuple[ModuleFacts, ...]:
+        """The files that frames lie in, the latest first seen last; the oldest of very many are forgotten."""
+        with self._lock:
+            return self._modules.all()
 
     def mark(self, tick: Tick) -> None:
         """Remember this second, for charts and for what health was."""

@@ -32,7 +32,7 @@ _STT_FUNC, _STT_GNU_IFUNC = 2, 10
 class Binary:
     """One ELF file's functions and where its bytes are mapped to. Immutable, holds no file open."""
 
-    __slots__ = ("_entry", "_functions", "_plt", "_segments", "build_id")
+    __slots__ = ("_entry", "_functions", "_plt", "_segments", "build_id", "symbols")
 
     def __init__(self, elf: ElfFile, debug: ElfFile | None = None, names_limit: int = 8 << 20) -> None:
         """Read the functions of `elf`, or of `debug` where `elf` was stripped.
@@ -43,7 +43,8 @@ class Binary:
         self.build_id = elf.build_id
         self._segments = elf.segments
         self._entry = elf.entry
-        self._functions = _first_usable_table(elf, debug, names_limit)
+        self._functions, self.symbols = _first_usable_table(elf, debug, names_limit)
+        """`symbols`: where the names come from, as in `ModuleFacts.symbols`."""
         self._plt = plt_table(elf)
 
     @property
@@ -75,11 +76,11 @@ class Binary:
         return None
 
 
-def _first_usable_table(elf: ElfFile, debug: ElfFile | None, names_limit: int) -> SymbolTable:
+def _first_usable_table(elf: ElfFile, debug: ElfFile | None, names_limit: int) -> tuple[SymbolTable, str]:
     # .symtab holds what .dynsym holds and the local functions.
-    sources = [(elf, SHT_SYMTAB), (debug, SHT_SYMTAB), (elf, SHT_DYNSYM)]
+    sources = [(elf, SHT_SYMTAB, "symtab"), (debug, SHT_SYMTAB, "debug file"), (elf, SHT_DYNSYM, "dynsym")]
     base = min((s.address for s in elf.segments), default=0)
-    for file, kind in sources:
+    for file, kind, source in sources:
         section = next((s for s in file.sections if s.type == kind), None) if file else None
         if file is None or section is None:
             continue
@@ -88,8 +89,8 @@ def _first_usable_table(elf: ElfFile, debug: ElfFile | None, names_limit: int) -
         except ElfError:
             continue
         if len(table):
-            return table
-    return TableBuilder(0, PackedStrings()).build()
+            return table, source
+    return TableBuilder(0, PackedStrings()).build(), "none"
 
 
 def _read_table(elf: ElfFile, section: Section, base: int, names_limit: int) -> SymbolTable:

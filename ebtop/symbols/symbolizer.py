@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ebtop.store.records import Frame
+from ebtop.store.records import Frame, ModuleFacts
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
@@ -13,6 +13,7 @@ from ebtop.symbols.entry import is_complete, is_entry
 from ebtop.symbols.frames import UNKNOWN, FrameCache
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.mappings import MappedFile, Mapping
+from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.perf_maps import PerfMaps
 from ebtop.symbols.processes import Process, Processes
 from ebtop.text import printable
@@ -41,11 +42,12 @@ class Symbolizer:
         self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
         self._frames = FrameCache(_FRAMES_BYTES)
+        self._modules = NewModules()
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory taken by all tables and caches, estimated."""
-        parts = (self.kernel, self._processes, self._binaries, self._perf_maps)
+        parts = (self.kernel, self._processes, self._binaries, self._perf_maps, self._modules)
         return sum(part.memory_bytes for part in parts) + self._frames.nbytes
 
     def note_process(self, pid: int) -> None:
@@ -55,6 +57,10 @@ class Symbolizer:
     def forget(self, pid: int) -> None:
         """Drop what is known of a process."""
         self._processes.forget(pid)
+
+    def new_modules(self) -> tuple[ModuleFacts, ...]:
+        """The files that frames lie in and that no call returned so far."""
+        return self._modules.take()
 
     def stack(
         self, pid: int, user: Sequence[int], kernel: Sequence[int], *, truncated_user: bool = False
@@ -95,6 +101,7 @@ class Symbolizer:
         if mapping is None:
             return UNKNOWN
         binary = self._binaries.get(process, mapping)
+        self._modules.note(mapping.file, binary)
         if binary is None:
             # Not kept: the entry at an address changes while the program compiles.
             return self._perf_maps.frame(process, address) or _unnamed(mapping.file, _file_offset(mapping, address))
