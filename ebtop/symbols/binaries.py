@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
+from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader
+from ebtop.process.mappings import MappedFile, Mapping, read_mappings
+from ebtop.process.open_mapped import open_mapped
+from ebtop.process.processes import Process, Processes
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.debug_files import debug_file
-from ebtop.symbols.elf import BytesReader, ElfError, ElfFile, FileReader
 from ebtop.symbols.lru import ByteLru
-from ebtop.symbols.mappings import MappedFile, Mapping, read_mappings
-from ebtop.symbols.open_mapped import open_mapped
-from ebtop.symbols.processes import Process, Processes
 
 _KEYS_MAX = 4096
 _VDSO = b"[vdso]"

@@ -6,7 +6,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
-from ebtop.symbols.elf import (
+from ebtop.process.elf import (
     EM_ARM,
     SHF_EXECINSTR,
     SHT_DYNSYM,

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ebtop.symbols.elf import SHT_SYMTAB, ElfError, ElfFile, FileReader
+from ebtop.process.elf import SHT_SYMTAB, ElfError, ElfFile, FileReader
 
 DEBUG = "/usr/lib/debug"
 _CHECKSUM_MAX = 64 << 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from ebtop.process.mappings import MappedFile
 from ebtop.store.records import ModuleFacts
 from ebtop.symbols.binary import Binary
-from ebtop.symbols.mappings import MappedFile
 from ebtop.text import printable
 
 _TOLD_MAX = 4096

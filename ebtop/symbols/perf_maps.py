@@ -7,11 +7,11 @@ import stat
 import time
 from collections.abc import Callable
 
+from ebtop.process.identity import read_ids
+from ebtop.process.processes import Process
 from ebtop.store.records import Frame
 from ebtop.symbols.lru import ByteLru
 from ebtop.symbols.perf_map import PerfMap
-from ebtop.symbols.process import read_ids
-from ebtop.symbols.processes import Process
 
 READ_MAX = 16 << 20
 """Of a longer file only the end is read, where the code that runs now is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from ebtop.symbols.elf import EM_X86_64, ElfError, ElfFile, Section
+from ebtop.process.elf import EM_X86_64, ElfError, ElfFile, Section
 from ebtop.symbols.packed import PackedStrings
 from ebtop.symbols.table import SymbolTable, TableBuilder
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from ebtop.process.mappings import MappedFile, Mapping
+from ebtop.process.processes import Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
@@ -12,10 +14,8 @@ from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_complete, is_entry
 from ebtop.symbols.frames import UNKNOWN, FrameCache
 from ebtop.symbols.kernel import KernelSymbols
-from ebtop.symbols.mappings import MappedFile, Mapping
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.perf_maps import PerfMaps
-from ebtop.symbols.processes import Process, Processes
 from ebtop.text import printable
 
 _PERF_MAP_SHARE = 4

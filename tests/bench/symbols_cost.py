@@ -18,10 +18,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ebtop.process.elf import ElfFile, FileReader
+from ebtop.process.mappings import read_mappings
 from ebtop.symbols.binary import Binary
-from ebtop.symbols.elf import ElfFile, FileReader
 from ebtop.symbols.kernel import KernelSymbols
-from ebtop.symbols.mappings import read_mappings
 from ebtop.symbols.perf_map import PerfMap
 from ebtop.symbols.symbolizer import Symbolizer
 

@@ -9,9 +9,9 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from ebtop.process.elf import BytesReader, ElfFile, FileReader
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.debug_files import debug_file
-from ebtop.symbols.elf import BytesReader, ElfFile, FileReader
 
 PROGRAM = """
 #include <stdlib.h>

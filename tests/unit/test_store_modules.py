@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from ebtop.process.mappings import read_mappings
 from ebtop.store.modules import MODULES_MAX
 from ebtop.store.records import Batch, ModuleFacts
 from ebtop.store.timeline import Timeline
-from ebtop.symbols.mappings import read_mappings
 from ebtop.symbols.symbolizer import Symbolizer
 from tests.unit.record_makers import EPOCH, FakeClock
 from tests.unit.symbols_samples import compiled, load

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from symbols_samples import compiled, image, load_bytes
 
+from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader, Reader
 from ebtop.symbols.binary import Binary
-from ebtop.symbols.elf import BytesReader, ElfError, ElfFile, FileReader, Reader
 
 SYMBOLS = [("first", 0x1100, 0x10), ("second", 0x1200, 0x10)]
 

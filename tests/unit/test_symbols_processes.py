@@ -6,11 +6,12 @@ import os
 
 import pytest
 
-from ebtop.symbols import perf_maps, processes
-from ebtop.symbols.mappings import MappedFile, Mapping, Mappings
+from ebtop.process import processes
+from ebtop.process.identity import Identity, read_identity, read_ids
+from ebtop.process.mappings import MappedFile, Mapping, Mappings
+from ebtop.process.processes import CHECK_S, NOTES_PER_S, Processes
+from ebtop.symbols import perf_maps
 from ebtop.symbols.perf_map import PerfMap
-from ebtop.symbols.process import Identity, read_identity, read_ids
-from ebtop.symbols.processes import CHECK_S, NOTES_PER_S, Processes
 
 FILE = MappedFile(1, 2, b"/bin/program", False)
 

@@ -7,8 +7,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from ebtop.symbols.mappings import MappedFile, Mapping, Mappings, read_mappings
-from ebtop.symbols.process import Identity, mount_namespace, read_identity
+from ebtop.process.identity import Identity, mount_namespace, read_identity
+from ebtop.process.mappings import MappedFile, Mapping, Mappings, read_mappings
 
 PROCESSES_MAX = 1024
 CHECK_S = 0.5

@@ -6,9 +6,9 @@ import os
 import stat
 from collections.abc import Iterator
 
-from ebtop.symbols.mappings import Mapping
-from ebtop.symbols.process import mount_namespace
-from ebtop.symbols.processes import Process, Processes
+from ebtop.process.identity import mount_namespace
+from ebtop.process.mappings import Mapping
+from ebtop.process.processes import Process, Processes
 
 # Never wait for a FIFO that took the file's place, never become its terminal.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY

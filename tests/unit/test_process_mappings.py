@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ebtop.symbols.mappings import MAPPINGS_MAX, parse_mappings, read_mappings
+from ebtop.process.mappings import MAPPINGS_MAX, parse_mappings, read_mappings
 
 MAPS = b"""\
 00400000-00401000 r--p 00000000 fe:01 100                                /opt/a program/bin
