@@ -21,7 +21,7 @@ EM_ARM, EM_X86_64 = 40, 62
 PF_X = 1
 SHF_EXECINSTR = 4
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_DYNSYM = 2, 3, 4, 8, 11
-_PT_LOAD, _PT_NOTE = 1, 4
+_PT_LOAD, _PT_NOTE, _PT_GNU_EH_FRAME = 1, 4, 0x6474E550
 _NT_GNU_BUILD_ID = 3
 _SHF_COMPRESSED = 0x800
 
@@ -65,7 +65,7 @@ class BytesReader:
 
 
 class Segment(NamedTuple):
-    """A PT_LOAD program header."""
+    """A program header."""
 
     flags: int
     offset: int
@@ -129,6 +129,9 @@ class ElfFile:
         ) = header.unpack(self._exactly(16, header.size))
         self.build_id = b""
         self.segments: tuple[Segment, ...] = ()
+        """Those that are loaded (PT_LOAD)."""
+        self.eh_frame_header: Segment | None = None
+        """PT_GNU_EH_FRAME: where the run-time finds out how to unwind."""
         self._read_segments(program_offset, program_entry, program_count)
         self.sections = self._read_sections(section_offset, section_entry, section_count, names_index)
 
@@ -166,6 +169,8 @@ class ElfFile:
                 kind, at, address, _, file_size, _, flags, _ = fields
             if kind == _PT_LOAD:
                 segments.append(Segment(flags, at, address, file_size))
+            elif kind == _PT_GNU_EH_FRAME:
+                self.eh_frame_header = Segment(flags, at, address, file_size)
             elif kind == _PT_NOTE and not self.build_id:
                 self.build_id = self._find_build_id(self.reader.read_at(at, min(file_size, _NOTES_MAX)))
         self.segments = tuple(segments)
