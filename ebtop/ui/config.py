@@ -14,7 +14,7 @@ from ebtop.ui.folders import config_folder, state_folder, write_private
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # type: ignore[import-not-found]
+    import tomli as tomllib
 
 REFRESH_S = (0.25, 60.0)
 """The shortest and the longest time between two drawings."""

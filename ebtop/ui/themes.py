@@ -20,7 +20,7 @@ from ebtop.ui.folders import config_folder
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # type: ignore[import-not-found]
+    import tomli as tomllib
 
 DEFAULT = "ebtop-dark"
 SHIPPED = Path(__file__).resolve().parents[2] / "themes"
