@@ -22,7 +22,8 @@ BYTES_MAX = 48 << 20
 _CIE_MAX = 4096
 _CIES_MAX = 4096
 _PROGRAM_MAX = 1 << 20
-_ADDRESS_END = 1 << 48
+_ADDRESS_END = 1 << 44
+"""So that 32 bits hold the number of a page."""
 _ADDRESS_MASK = (1 << 64) - 1
 _CHUNK = 256
 """Descriptions read between two chances for other threads."""
@@ -59,7 +60,7 @@ class _Damaged(Exception):
 
 def read_functions(elf: ElfFile, machine: Machine, rules: RuleSet) -> Functions:
     """All functions that .eh_frame describes; none when there is no .eh_frame. Raises ElfError."""
-    found = _find(elf)
+    found = find_eh_frame(elf)
     if found is None:
         return Functions(array("Q"), array("Q"), [], 0)
     address, data, padded = found
@@ -67,8 +68,8 @@ def read_functions(elf: ElfFile, machine: Machine, rules: RuleSet) -> Functions:
     return _Section(address, data, code, machine, rules).read(padded)
 
 
-def _find(elf: ElfFile) -> tuple[int, bytes, bool] | None:
-    """Address and bytes of .eh_frame, and whether its end is known."""
+def find_eh_frame(elf: ElfFile) -> tuple[int, bytes, bool] | None:
+    """Address and bytes of .eh_frame, and whether its end is known; None when there is none. Raises ElfError."""
     section = elf.section(b".eh_frame")
     if section is not None:
         if section.type == SHT_NOBITS:  # a file with debug information only
