@@ -23,6 +23,7 @@ from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.filters import FilterSpec
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
 from ebtop.probes.sockets import SocketsProbe
+from ebtop.probes.stacks import StackProbe
 from ebtop.probes.tcp import TcpProbe
 from ebtop.session import health
 from ebtop.session.filtering import Filtering
@@ -90,7 +91,7 @@ class LiveSource:
         self._thread: threading.Thread | None = None
         self._naming: NamingThread | None = None
         self._proofs: tuple[UnloadProof, ...] = ()
-        self._sampled_at = 0.0
+        self._sampled_at: dict[str, float] = {}
 
     def log(self, line: str) -> None:
         """Add a line to what the log pane shows. From any thread."""
@@ -267,8 +268,7 @@ class LiveSource:
         self._failed.pop(name, None)
         try:
             self._set.load(name)
-            if name == CpuProbe.name:
-                self._sampled_at = time.monotonic()
+            self._sampled_at[name] = time.monotonic()
             self._filter.probe_loaded()
         except EbtopError as error:
             self._failed[name] = error
@@ -306,12 +306,12 @@ class LiveSource:
         records: list[Record] = []
         for loaded in self._set.loaded.values():
             records.extend(loaded.probe.drain())
-            if isinstance(loaded.probe, CpuProbe) and (final or loaded.probe.is_due(time.monotonic())):
-                self._sample(loaded.probe)
+            if isinstance(loaded.probe, StackProbe) and (final or loaded.probe.is_due(time.monotonic())):
+                self._sample(loaded.probe, final=final)
         if not records:
             return
         sink(Batch(now_ns, records))
-        if "cpu" in self._set.loaded and self._naming is not None:
+        if self._stack_probes and self._naming is not None:
             self._note_processes(records)
 
     def _note_processes(self, records: list[Record]) -> None:
@@ -342,15 +342,19 @@ class LiveSource:
         return loaded.probe if loaded is not None and isinstance(loaded.probe, CpuProbe) else None
 
     @property
-    def _sample_pause_s(self) -> float:
-        return self._cpu.pause_s if self._cpu is not None else POLL_S
+    def _stack_probes(self) -> list[StackProbe]:
+        return [loaded.probe for loaded in self._set.loaded.values() if isinstance(loaded.probe, StackProbe)]
 
-    def _sample(self, probe: CpuProbe) -> None:
+    @property
+    def _sample_pause_s(self) -> float:
+        return min((probe.pause_s for probe in self._stack_probes), default=POLL_S)
+
+    def _sample(self, probe: StackProbe, *, final: bool = False) -> None:
         now, time_ns = time.monotonic(), time.time_ns()
-        samples = probe.samples(time_ns)
+        samples = probe.samples(time_ns, final=final)
         if self._naming is not None:
-            self._naming.add(time_ns, samples, now - self._sampled_at)
-        self._sampled_at = now
+            self._naming.add(time_ns, probe.kind, samples, now - self._sampled_at[probe.name])
+        self._sampled_at[probe.name] = now
 
     def _measure(self) -> Health:
         probes = []
@@ -375,6 +379,6 @@ class LiveSource:
         measured = health.probe_health(name, loaded, self._known_maps)
         if name == SocketsProbe.name:
             return health.with_shared(measured, self._set.shared, SOCKET_MAPS, self._known_maps)
-        if name == "cpu" and self._naming is not None and self._naming.lost:
-            measured.lost["naming fell behind"] = self._naming.lost
+        if isinstance(loaded.probe, StackProbe) and self._naming is not None and self._naming.lost[loaded.probe.kind]:
+            measured.lost["naming fell behind"] = self._naming.lost[loaded.probe.kind]
         return measured

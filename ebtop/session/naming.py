@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ebtop.probes.cpu import RawSample
+from ebtop.probes.stacks import RawSample
 from ebtop.store.records import Batch, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.symbols.symbolizer import Symbolizer
@@ -19,6 +20,7 @@ _MAX_WAITING = 30
 
 class _Work(NamedTuple):
     time_ns: int
+    kind: str
     samples: list[RawSample]
     sampled_s: float
 
@@ -30,17 +32,17 @@ class NamingThread:
         self._sink = sink
         self._log = log
         self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
-        self.lost = 0
-        """Samples given up because naming fell behind or failed."""
+        self.lost: Counter[str] = Counter()
+        """Samples given up because naming fell behind or failed, by kind."""
         self._thread = threading.Thread(target=self._run, name="ebtop-names", daemon=True)
         self._thread.start()
 
-    def add(self, time_ns: int, samples: list[RawSample], sampled_s: float) -> None:
-        """Name these samples soon."""
+    def add(self, time_ns: int, kind: str, samples: list[RawSample], sampled_s: float) -> None:
+        """Name these samples soon; they are all there are of a kind in so many seconds."""
         try:
-            self._queue.put_nowait(_Work(time_ns, samples, sampled_s))
+            self._queue.put_nowait(_Work(time_ns, kind, samples, sampled_s))
         except queue.Full:
-            self.lost += sum(sample.samples for sample in samples)
+            self.lost[kind] += sum(sample.samples for sample in samples)
 
     def note_process(self, pid: int) -> None:
         """A process has just exec'd: look at its mappings while it lives."""
@@ -62,7 +64,7 @@ class NamingThread:
                 # Samples come every second and name what is arbitrary: one that can't be named must not be the last.
                 self._log(f"samples could not be named: {type(error).__name__}: {error}")
                 if isinstance(work, _Work):
-                    self.lost += sum(sample.samples for sample in work.samples)
+                    self.lost[work.kind] += sum(sample.samples for sample in work.samples)
 
     def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
@@ -70,7 +72,9 @@ class NamingThread:
         else:
             records = self._name(symbolizer, work.samples)
             modules = symbolizer.new_modules()
-            self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, modules=modules))
+            self._sink(
+                Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules)
+            )
 
     def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
         records: list[Record] = []
@@ -78,8 +82,8 @@ class NamingThread:
             frames, complete = symbolizer.stack(sample.pid, sample.user, sample.kernel, truncated_user=sample.user_cut)
             records.append(
                 StackRecord(
-                    sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, "cpu", sample.samples, frames,
-                    complete, sample.thread, sample.period_ns,
+                    sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples,
+                    frames, complete, sample.thread, sample.period_ns,
                 )
             )  # fmt: skip
         return records

@@ -1,7 +1,8 @@
 """A sliding window of stacks as a call tree.
 
-The tree is weighed in CPU time (samples x period), so that shares stay right when the sampling rate is changed.
-Where the period is not known a sample weighs 1.
+The tree is weighed in what its kind of stacks is about. Of CPU samples that is CPU time (samples x period), so that
+shares stay right when the sampling rate is changed; where the period is not known a sample weighs 1. Off-CPU stacks
+weigh the ns they were blocked, stacks of page faults the faults.
 """
 
 from __future__ import annotations
@@ -27,21 +28,26 @@ class _Second(NamedTuple):
     periods: Counter[int]
     """Samples by their period in ns."""
     whole: int
+    whole_weight: int
     sampled_s: float
 
 
 class FlameWindow:
-    """The stacks of the last `seconds` in one shape."""
+    """The stacks of one kind of the last `seconds` in one shape."""
 
     COMPACT_ABOVE = 8192
 
-    def __init__(self, seconds: float, shape: Shape = Shape()) -> None:  # noqa: B008  (immutable)
+    def __init__(self, seconds: float, shape: Shape = Shape(), kind: str = "cpu") -> None:  # noqa: B008  (immutable)
+        """`kind` is that of the stacks that will be added."""
         self.seconds = seconds
         self.shape = shape
+        self.kind = kind
         self.tree = FlameTree()
         self.samples = 0
         self.whole_samples = 0
         """Samples whose stack was complete."""
+        self.whole_weight = 0
+        """What they weigh."""
         self.sampled_s = 0.0
         """Seconds of sampling in the window."""
         self._seconds: deque[_Second] = deque()
@@ -54,19 +60,21 @@ class FlameWindow:
 
     def add(self, time_ns: int, stacks: Iterable[StackRecord], sampled_s: float) -> None:
         """Count stacks drained at `time_ns` and let go of what is older than the window."""
-        tree, leaves, periods, whole = self.tree, [], Counter[int](), 0
+        tree, leaves, periods, whole, whole_weight = self.tree, [], Counter[int](), 0, 0
         for stack in stacks:
             self._period_ns = stack.period_ns or self._period_ns
-            weight = stack.samples * (self._period_ns or 1)
+            weight = stack.samples * (self._period_ns or 1) if self.kind == "cpu" else stack.weight
             node = self._leaf(stack)
             tree.shift(node, weight)
             leaves.append((node, weight))
             periods[self._period_ns] += stack.samples
-            whole += stack.samples if stack.complete else 0
+            if stack.complete:
+                whole += stack.samples
+                whole_weight += weight
         if leaves or sampled_s:
-            self._seconds.append(_Second(time_ns, leaves, periods, whole, sampled_s))
+            self._seconds.append(_Second(time_ns, leaves, periods, whole, whole_weight, sampled_s))
             self._periods += periods
-            self._count(periods.total(), whole, sampled_s)
+            self._count(periods.total(), whole, whole_weight, sampled_s)
         self._forget_until(time_ns - int(self.seconds * 1e9))
 
     @property
@@ -79,11 +87,20 @@ class FlameWindow:
         whole = self.tree.total[0]
         return round(weight * self.samples / whole) if whole else 0
 
+    @property
+    def weight(self) -> int:
+        """Of all stacks."""
+        return self.tree.total[0]
+
     def cpus_of(self, weight: int) -> float | None:
         """How many CPUs it kept busy, on average over the window. None: the sampling period is not known."""
         if not self.sampled_s or 0 in self._periods or not self._periods:
             return None
         return weight / 1e9 / self.sampled_s
+
+    def rate_of(self, weight: int) -> float | None:
+        """Weight a second, on average over the window. None: it is not known how long that is."""
+        return weight / self.sampled_s if self.sampled_s else None
 
     @property
     def crowded(self) -> bool:
@@ -92,14 +109,14 @@ class FlameWindow:
 
     def compacted(self) -> FlameWindow:
         """The same without such nodes. This one must not be changed meanwhile."""
-        copy = FlameWindow(self.seconds, self.shape)
+        copy = FlameWindow(self.seconds, self.shape, self.kind)
         copy.tree, renumbered = self.tree.compacted()
         copy._seconds.extend(
             second._replace(leaves=[(renumbered[node], weight) for node, weight in second.leaves])
             for second in self._seconds
         )
         copy._periods, copy._period_ns = self._periods.copy(), self._period_ns
-        copy._count(self.samples, self.whole_samples, self.sampled_s)
+        copy._count(self.samples, self.whole_samples, self.whole_weight, self.sampled_s)
         copy._leaves = {key: renumbered[node] for key, node in self._leaves.items() if node in renumbered}
         copy._compact_at = max(self.COMPACT_ABOVE, 2 * len(copy.tree))
         return copy
@@ -124,22 +141,28 @@ class FlameWindow:
             for node, weight in second.leaves:
                 self.tree.shift(node, -weight)
             self._periods -= second.periods
-            self._count(-second.periods.total(), -second.whole, -second.sampled_s)
+            self._count(-second.periods.total(), -second.whole, -second.whole_weight, -second.sampled_s)
 
-    def _count(self, samples: int, whole: int, sampled_s: float) -> None:
+    def _count(self, samples: int, whole: int, whole_weight: int, sampled_s: float) -> None:
         self.samples += samples
         self.whole_samples += whole
+        self.whole_weight += whole_weight
         self.sampled_s += sampled_s
 
 
 def gather(
-    spans: Iterable[StackSpan], until_ns: int, seconds: float, shape: Shape, cancelled: Callable[[], bool]
+    spans: Iterable[StackSpan],
+    until_ns: int,
+    seconds: float,
+    shape: Shape,
+    cancelled: Callable[[], bool],
+    kind: str = "cpu",
 ) -> FlameWindow:
     """A window of the spans up to a moment. Takes a while (about 2 us a stack, more for new ones): for a thread."""
-    window = FlameWindow(seconds, shape)
+    window = FlameWindow(seconds, shape, kind)
     for span in spans:
         if cancelled():
             break
         if span.time_ns <= until_ns:
-            window.add(span.time_ns, span.stacks, span.sampled_s)
+            window.add(span.time_ns, *span.of(kind))
     return window

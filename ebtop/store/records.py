@@ -145,7 +145,8 @@ class Frame(NamedTuple):
 class StackRecord(NamedTuple):
     """`samples` samples of one stack, of a process's threads of one name.
 
-    Source: perf_event cpu-clock and bpf_get_stack.
+    Source: by kind: perf_event cpu-clock; raw tracepoint sched_switch, the stack of what was taken off a CPU and is
+    not ready to run; perf_event page-faults-min and -maj.
     """
 
     time_ns: int
@@ -157,6 +158,7 @@ class StackRecord(NamedTuple):
     kind: str
     """cpu, offcpu or faults."""
     samples: int
+    """Of offcpu how often it was blocked and woken up again; what is blocked still has amounts, and 0 samples."""
     frames: tuple[Frame, ...]
     """Root first."""
     complete: bool
@@ -166,6 +168,22 @@ class StackRecord(NamedTuple):
     period_ns: int = 0
     """The CPU time that each sample stands for: estimated CPU time = samples * period_ns, which stays right where the
     sampling rate was changed. 0 = not known, or not samples of CPU time."""
+    amount: int = 0
+    """offcpu: ns blocked, all samples together. faults: page faults, estimated (samples times the sampling period).
+    cpu: 0, it is samples * period_ns."""
+    state: str = ""
+    """offcpu: sleep, io (uninterruptible, waiting for a disk or a file system), uninterruptible (for anything else),
+    stopped. faults: minor, major (a disk or a swap device was read). "" for cpu."""
+    waker: str = ""
+    """offcpu: task name of who ended the wait; "interrupt" where an interrupt did; "" where not known."""
+    waker_pid: int = 0
+    """offcpu: process of that task; 0 = an interrupt, or not known."""
+
+    @property
+    def weight(self) -> int:
+        """What a tree of one kind is weighed by: ns of CPU time, or samples where their period is not known; ns
+        blocked; page faults."""
+        return self.samples * (self.period_ns or 1) if self.kind == "cpu" else self.amount
 
 
 class EventRecord(NamedTuple):
@@ -230,6 +248,8 @@ class Batch(NamedTuple):
     pending_connects: tuple[ConnectRecord, ...] | None = None
     """Connects past the threshold that have not finished; None = not looked at this time."""
     sampled_s: float = 0.0
-    """Seconds of CPU sampling that the stack records in this batch cover, 0 when there was no drain."""
+    """Seconds that the stack records in this batch cover, 0 when there was no drain."""
+    sampled_kind: str = "cpu"
+    """The kind of stacks that `sampled_s` is about."""
     modules: tuple[ModuleFacts, ...] = ()
     """Files that frames of this batch lie in and that no batch told of before. Sent again where the facts changed."""

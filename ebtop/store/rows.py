@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ebtop.store.records import ConnectHistogram, StackRecord
@@ -237,11 +238,17 @@ class Rates(NamedTuple):
 
 
 class StackSpan(NamedTuple):
-    """The stacks of one drain of the sampler, a second mostly."""
+    """The stacks of one drain of one probe, a second mostly."""
 
     time_ns: int
     stacks: tuple[StackRecord, ...]
     sampled_s: float
+    sampled_kind: str = "cpu"
+    """The kind of stacks that `sampled_s` is about."""
+
+    def of(self, kind: str) -> tuple[list[StackRecord], float]:
+        """The stacks of a kind, and the seconds that they cover."""
+        return of_kind(self.stacks, kind), self.sampled_s if self.sampled_kind == kind else 0.0
 
 
 class Snapshot(NamedTuple):
@@ -263,7 +270,7 @@ class Snapshot(NamedTuple):
     stacks: tuple[StackRecord, ...]
     """New since the last snapshot was taken."""
     sampled_s: float
-    """Seconds of sampling that `stacks` cover."""
+    """Seconds of sampling that the CPU `stacks` cover."""
     rates: Rates
     dropped_rows: int
     """Rows the store let go because a table was full (they were seen and counted, not lost)."""
@@ -280,3 +287,21 @@ class Snapshot(NamedTuple):
     """Segments sent again in each of the last full seconds, a minute at most, oldest first."""
     histogram_partial: bool = False
     """The histogram counts the connects that have a record, those that were slow or failed, not all of them."""
+    sampled_others: tuple[tuple[str, float], ...] = ()
+    """Seconds that the `stacks` of other kinds cover, by kind."""
+
+    def stacks_of(self, kind: str) -> tuple[list[StackRecord], float]:
+        """The stacks of a kind, and the seconds that they cover."""
+        seconds = self.sampled_s if kind == "cpu" else dict(self.sampled_others).get(kind, 0.0)
+        return of_kind(self.stacks, kind), seconds
+
+
+def of_kind(stacks: Iterable[StackRecord], kind: str) -> list[StackRecord]:
+    """Those of a kind."""
+    return [stack for stack in stacks if stack.kind == kind]
+
+
+def with_stacks(snapshot: Snapshot, stacks: tuple[StackRecord, ...], sampled: dict[str, float]) -> Snapshot:
+    """The same with these stacks, which cover so many seconds of each kind."""
+    others = tuple([(kind, seconds) for kind, seconds in sampled.items() if kind != "cpu"])
+    return snapshot._replace(stacks=stacks, sampled_s=sampled.get("cpu", 0.0), sampled_others=others)

@@ -83,7 +83,7 @@ class Scene:
 def stack_span(batch: Batch) -> StackSpan:
     """The stacks of a batch."""
     stacks = tuple([record for record in batch.records if type(record) is StackRecord])
-    return StackSpan(batch.time_ns, stacks, batch.sampled_s)
+    return StackSpan(batch.time_ns, stacks, batch.sampled_s, batch.sampled_kind)
 
 
 def selected(batch: Batch, predicate: Predicate) -> Batch:
@@ -97,6 +97,7 @@ def selected(batch: Batch, predicate: Predicate) -> Batch:
         None,
         None if pending is None else tuple(filter(predicate, pending)),
         batch.sampled_s,
+        batch.sampled_kind,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebtop.store.records import Frame, StackRecord
 
-StackOfThread = tuple[str, int, str, tuple[Frame, ...], bool, str, int]
+StackOfThread = tuple[object, ...]
 
 NOT_KEPT = Frame("[not kept]", "unknown", "")
 """The only frame of the stack that stands for all those a full queue could not hold."""
@@ -21,12 +21,13 @@ class StackQueue:
         self._max_stacks = max_stacks
         self._waiting: list[StackRecord] = []
         self._merged: dict[StackOfThread, StackRecord] = {}
-        self._sampled_s = 0.0
+        self._sampled: dict[str, float] = {}
         self.dropped = 0
 
-    def add(self, stacks: list[StackRecord], sampled_s: float) -> None:
+    def add(self, stacks: list[StackRecord], sampled_s: float, sampled_kind: str = "cpu") -> None:
         """Take in one drain."""
-        self._sampled_s += sampled_s
+        if sampled_s:
+            self._sampled[sampled_kind] = self._sampled.get(sampled_kind, 0.0) + sampled_s
         if not stacks:
             return
         if not self._waiting and not self._merged and len(stacks) <= self._max_stacks:
@@ -36,14 +37,14 @@ class StackQueue:
         self._merge(stacks)
         self._waiting = []
 
-    def take(self) -> tuple[tuple[StackRecord, ...], float]:
-        """What came in since the last time, and the seconds of sampling it covers."""
+    def take(self) -> tuple[tuple[StackRecord, ...], dict[str, float]]:
+        """What came in since the last time, and the seconds that it covers, by kind."""
         stacks = tuple(self._waiting) or tuple(self._merged.values())
-        sampled_s = self._sampled_s
+        sampled = self._sampled
         self._waiting = []
         self._merged = {}
-        self._sampled_s = 0.0
-        return stacks, sampled_s
+        self._sampled = {}
+        return stacks, sampled
 
     def _merge(self, stacks: list[StackRecord]) -> None:
         for stack in stacks:
@@ -51,14 +52,18 @@ class StackQueue:
             if identity not in self._merged and len(self._merged) >= self._max_stacks:
                 self.dropped += 1
                 stack = StackRecord(
-                    stack.time_ns, 0, "", None, None, stack.kind, stack.samples, (NOT_KEPT,), False, "", stack.period_ns
-                )
+                    stack.time_ns, 0, "", None, None, stack.kind, stack.samples, (NOT_KEPT,), False, "",
+                    stack.period_ns, stack.amount, stack.state,
+                )  # fmt: skip
                 identity = _identity(stack)
             earlier = self._merged.get(identity)
             if earlier is not None:
-                stack = stack._replace(samples=stack.samples + earlier.samples)
+                stack = stack._replace(samples=stack.samples + earlier.samples, amount=stack.amount + earlier.amount)
             self._merged[identity] = stack
 
 
 def _identity(stack: StackRecord) -> StackOfThread:
-    return stack.kind, stack.pid, stack.comm, stack.frames, stack.complete, stack.thread, stack.period_ns
+    return (
+        stack.kind, stack.pid, stack.comm, stack.frames, stack.complete, stack.thread, stack.period_ns,
+        stack.state, stack.waker, stack.waker_pid,
+    )  # fmt: skip

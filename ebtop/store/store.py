@@ -23,7 +23,7 @@ from ebtop.store.records import (
     TcpRecord,
 )
 from ebtop.store.retransmit_table import RetransmitTable, RetransmitTableState
-from ebtop.store.rows import Rates, Snapshot
+from ebtop.store.rows import Rates, Snapshot, with_stacks
 from ebtop.store.stack_queue import StackQueue
 
 _time_ns = itemgetter(0)
@@ -111,9 +111,9 @@ class Store:
         with self._lock:
             self._processes.expire(now_ns)
             self._connections.expire(now_ns)
-            stacks, sampled_s = self._stacks.take()
+            stacks, sampled = self._stacks.take()
             aggregates, window = self.aggregates, self.aggregates.window(now_ns)
-            return Snapshot(
+            snapshot = Snapshot(
                 now_ns,
                 self._processes.rows(now_ns),
                 self._connections.rows(),
@@ -122,8 +122,8 @@ class Store:
                 self._retransmits.rows(window),
                 self._connects.rows(),
                 self._connects.histogram,
-                stacks,
-                sampled_s,
+                (),
+                0.0,
                 self._rates(now_ns),
                 self._dropped_rows(),
                 aggregates.commands.rows(window),
@@ -136,6 +136,7 @@ class Store:
                 self._events.history("retransmits", now_ns, aggregates.since_ns),
                 self._own_histogram,
             )
+            return with_stacks(snapshot, stacks, sampled)
 
     def rates(self) -> Rates:
         """Of this moment; as in a snapshot, without making one."""
@@ -192,11 +193,11 @@ class Store:
         self._retransmits.add(record)
 
     def _add_drain(self, batch: Batch) -> None:
-        self._samples.add(sum([stack.samples for stack in self._drained]))
-        if batch.sampled_s:
+        self._samples.add(sum([stack.samples for stack in self._drained if stack.kind == "cpu"]))
+        if batch.sampled_s and batch.sampled_kind == "cpu":
             self._samples.close(batch.time_ns, batch.sampled_s)
         if self._keep_stacks:
-            self._stacks.add(self._drained.copy(), batch.sampled_s)
+            self._stacks.add(self._drained.copy(), batch.sampled_s, batch.sampled_kind)
         self._drained.clear()
 
     def _rates(self, now_ns: int) -> Rates:

@@ -14,7 +14,7 @@ from ebtop.store.history.history import SECOND_NS, History, Reach
 from ebtop.store.history.replay import Replay
 from ebtop.store.modules import Modules
 from ebtop.store.records import Batch, ModuleFacts
-from ebtop.store.rows import Rates, Snapshot, StackSpan
+from ebtop.store.rows import Rates, Snapshot, StackSpan, with_stacks
 from ebtop.store.scene import Everything, Scene, stack_span
 from ebtop.store.selection import Selection
 from ebtop.store.stack_queue import StackQueue
@@ -93,9 +93,8 @@ class _Past:
     def snapshot(self) -> Snapshot:
         queue = StackQueue()
         for span in self._scene.spans(self.now_ns - _TICK_NS, self.now_ns):
-            queue.add(list(span.stacks), span.sampled_s)
-        stacks, sampled_s = queue.take()
-        return self._scene.snapshot()._replace(stacks=stacks, sampled_s=sampled_s)
+            queue.add(list(span.stacks), span.sampled_s, span.sampled_kind)
+        return with_stacks(self._scene.snapshot(), *queue.take())
 
     def spans(self, seconds: float) -> list[StackSpan]:
         return self._scene.spans(self.now_ns - int(seconds * SECOND_NS), self.now_ns)

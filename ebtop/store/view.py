@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from ebtop.store.history.arrived import Arrived
-from ebtop.store.rows import Snapshot, StackSpan
+from ebtop.store.rows import Snapshot, StackSpan, with_stacks
 from ebtop.store.scene import Shown
 from ebtop.store.selection import Selection
 from ebtop.store.stack_queue import StackQueue
@@ -40,9 +40,9 @@ class View:
         """At this moment. Stacks are handed out once: for one reader only."""
         with self._lock:
             snapshot = self._shown.snapshot()
-            stacks, sampled_s = self._queue.take()
+            taken = self._queue.take()
             dropped = self._queue.dropped
-        return snapshot._replace(stacks=stacks, sampled_s=sampled_s, dropped_rows=snapshot.dropped_rows + dropped)
+        return with_stacks(snapshot._replace(dropped_rows=snapshot.dropped_rows + dropped), *taken)
 
     def close(self) -> None:
         """Not fed any more. May be called twice."""
@@ -74,4 +74,4 @@ class View:
     def _feed(self, arrived: Arrived) -> None:
         span = self._shown.feed(arrived)
         if span.stacks or span.sampled_s:
-            self._queue.add(list(span.stacks), span.sampled_s)
+            self._queue.add(list(span.stacks), span.sampled_s, span.sampled_kind)

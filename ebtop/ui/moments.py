@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 
+from ebtop.store.rows import with_stacks
 from ebtop.store.selection import Selection
 from ebtop.store.source import Health, Source
 from ebtop.store.timeline import Tick, Timeline, View
@@ -39,7 +40,7 @@ class Moments:
     def still(self, shown: Moment) -> Moment:
         """A moment that stands, with what is measured now: probes may be unloaded meanwhile."""
         return shown._replace(
-            snapshot=shown.snapshot._replace(stacks=(), sampled_s=0.0),
+            snapshot=with_stacks(shown.snapshot, (), {}),
             health=self.health,
             cost=self._cost,
             lost=self._lost,

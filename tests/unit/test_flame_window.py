@@ -173,7 +173,7 @@ def test_gathered_is_what_was_added_second_by_second_up_to_the_moment() -> None:
     spans = [StackSpan(n * SECOND, (record(f"f{n % 3}", samples=n, period_ns=AT_50_HZ),), 1.0) for n in range(1, 30)]
     window = FlameWindow(10)
     for span in spans[:25]:
-        window.add(*span)
+        window.add(span.time_ns, span.stacks, span.sampled_s)
     gathered = gather(spans, 25 * SECOND, 10, Shape(), lambda: False)
     assert totals(gathered.tree) == totals(window.tree)
     assert (gathered.samples, gathered.sampled_s) == (window.samples, window.sampled_s)

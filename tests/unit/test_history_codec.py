@@ -233,7 +233,7 @@ def test_a_chapter_with_changed_bytes_gives_one_clean_error() -> None:
 
 def test_a_segment_that_lies_about_its_records_gives_one_clean_error() -> None:
     chapter = Chapter(0, 0, Store().state())
-    head = (0, 0, 0.0, 5, None, False, False)
+    head = (0, 0, 0.0, 5, None, False, False, "cpu")
     segment = Segment(0, [head], [0, 0], [], [], [], [], [], [], [], [], [], [], [], [])  # type: ignore[list-item]
     chapter.add(zlib.compress(pack(segment)), b"", 0, 0)
     with pytest.raises(CorruptData):

@@ -125,7 +125,7 @@ def chapter_spans(chapter: Chapter, segments: int, from_ns: int, until_ns: int) 
     """
     reader = StackSegments(chapter, from_ns)
     return [
-        StackSpan(drain.time_ns, tuple(stacks), drain.sampled_s)
+        StackSpan(drain.time_ns, tuple(stacks), drain.sampled_s, drain.sampled_kind)
         for position in range(segments)
         for drain, stacks in reader.at(position)
         if from_ns < drain.arrived_ns <= until_ns

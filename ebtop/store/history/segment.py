@@ -37,6 +37,7 @@ class Head(NamedTuple):
     """None: it was not looked at."""
     has_scan: bool
     has_histogram: bool
+    sampled_kind: str = "cpu"
 
 
 class Segment(NamedTuple):
@@ -93,6 +94,7 @@ class SegmentWriter:
                 None if batch.pending_connects is None else len(batch.pending_connects),
                 batch.tcp_scan is not None,
                 histogram is not None,
+                batch.sampled_kind,
             )
             for (arrived_ns, batch), histogram in zip(arrived, histograms, strict=True)
         ]
@@ -151,6 +153,7 @@ class SegmentReader:
                     next(histograms) if head.has_histogram else None,
                     None if head.pending is None else tuple(_exactly(head.pending, pending)),
                     head.sampled_s,
+                    head.sampled_kind,
                 ),
             )
 

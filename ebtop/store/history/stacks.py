@@ -28,6 +28,7 @@ class Drain(NamedTuple):
     time_ns: int
     sampled_s: float
     stacks: int
+    sampled_kind: str = "cpu"
 
 
 class StackSegment(NamedTuple):
@@ -65,7 +66,9 @@ class StackWriter:
             before = len(found)
             found += [record for record in batch.records if type(record) is StackRecord]
             if len(found) > before or batch.sampled_s:
-                drains.append(Drain(at, arrived_ns, batch.time_ns, batch.sampled_s, len(found) - before))
+                drains.append(
+                    Drain(at, arrived_ns, batch.time_ns, batch.sampled_s, len(found) - before, batch.sampled_kind)
+                )
         if not drains:
             return b""
         old_frames, old_stacks = len(self._frames), len(self._stacks)

@@ -67,6 +67,7 @@ class CpuPane(Pane):
     )
 
     def __init__(self) -> None:
+        self.kind = "cpu"
         self.seconds = 60.0
         self.shape = Shape()
         self.window = FlameWindow(self.seconds, self.shape)
@@ -101,7 +102,7 @@ class CpuPane(Pane):
             self._frozen, self._stale = False, True
             self._due.clear()
         else:
-            self._due.append((moment.snapshot.time_ns, moment.snapshot.stacks, moment.snapshot.sampled_s))
+            self._due.append((moment.snapshot.time_ns, *moment.snapshot.stacks_of(self.kind)))
         super().take(moment, frozen)
 
     def draw(self) -> None:

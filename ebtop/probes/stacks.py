@@ -1,0 +1,165 @@
+"""What the probes of stacks share: samples of addresses, summed in the kernel in two halves that take turns."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple
+
+from ebtop.kernel.module import Module
+from ebtop.probes.base import Context, Probe, Settings, comm_text
+
+_HALVES = 2
+_FIRST_DRAIN_S = 0.3
+"""Whoever has just started ebtop wants to see something."""
+MAX_PAUSE_S = 1.0
+
+Stacks = dict[int, tuple[tuple[int, ...], bool]]
+"""By hash: addresses leaf first, and whether there were more."""
+_NOT_THERE: tuple[tuple[int, ...], bool] = ((), False)
+
+
+class RawSample(NamedTuple):
+    """Samples of one stack, of a process's threads of one name, by address."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int
+    cgroup: str | None
+    kind: str
+    """As in StackRecord."""
+    samples: int
+    user: tuple[int, ...]
+    """Leaf first; empty = none could be read."""
+    kernel: tuple[int, ...]
+    user_cut: bool
+    """The walk ended before the end of the stack for lack of room."""
+    thread: str
+    """As in StackRecord."""
+    period_ns: int
+
+
+class SampleKey(NamedTuple):
+    """struct sample_key of bpf/samples.h."""
+
+    user: int
+    kernel: int
+    cgroup: int
+    pid: int
+    uid: int
+    comm: bytes
+    thread: bytes
+    state: int
+    waker: int
+    waker_comm: bytes
+
+
+class SampleSum(NamedTuple):
+    """struct sample_sum of bpf/samples.h."""
+
+    samples: int
+    ns: int
+
+
+class StackProbe(Probe):
+    """Base of those whose program includes bpf/samples.h."""
+
+    kind: ClassVar[str]
+    """Of its StackRecords."""
+
+    def __init__(self, module: Module, context: Context, required: Mapping[str, Probe]) -> None:
+        super().__init__(module, context, required)
+        layouts = module.artifact.layouts
+        self._half = 0
+        self._stack = struct.Struct(layouts["stack"].format)
+        self._key = struct.Struct(layouts["samples_0.key"].format)
+        self._sum = struct.Struct(layouts["samples_0.value"].format)
+        self._stacks: list[Stacks] = [{} for _ in range(_HALVES)]
+        """Of each half, as last read."""
+        self._newest: Stacks = {}
+        self._earlier: Stacks = {}
+        """Of the same half, as read the time before. A program that was still running then may count one later."""
+        self._without_stack = 0
+        self.pause_s = self.longest_pause_s()
+        """Between two drains."""
+        self._due = time.monotonic() + min(self.pause_s, _FIRST_DRAIN_S)
+
+    @classmethod
+    def headers(cls, settings: Settings) -> dict[str, str]:
+        return {"user_stack.h": settings.user_stacks.header}
+
+    @staticmethod
+    def halves(entries: int) -> dict[str, int]:
+        """Sizes for the maps that exist twice."""
+        return {f"{name}_{half}": entries for name in ("samples", "stacks") for half in range(_HALVES)}
+
+    def longest_pause_s(self) -> float:
+        """Until the maps must be emptied again."""
+        return MAX_PAUSE_S
+
+    def is_due(self, now: float) -> bool:
+        """Whether the maps must be emptied."""
+        if now < self._due:
+            return False
+        self._due = now + self.pause_s
+        return True
+
+    def lost(self) -> dict[str, int]:
+        return {"sample without its stack": self._without_stack} if self._without_stack else {}
+
+    def samples(self, time_ns: int, *, final: bool = False) -> list[RawSample]:
+        """What was sampled since the last call. Flips the halves, then empties the one just left.
+
+        `final`: there is no next time.
+        """
+        raise NotImplementedError
+
+    def flip(self) -> int:
+        """Have the programs write to the other half; returns the one they leave."""
+        old = self._half
+        self._half = 1 - old
+        self.module.maps["epoch"].update(struct.pack("=I", 0), struct.pack("=I", self._half))
+        return old
+
+    def sums(self, half: int) -> list[tuple[SampleKey, SampleSum]]:
+        """Take the samples out of a half. To be called before `stacks`: a stack is stored before it is counted."""
+        return [
+            (SampleKey(*key), SampleSum(*value))
+            for keys, values in self.module.maps[f"samples_{half}"].batches(delete=True)
+            for key, value in zip(self._key.iter_unpack(keys), self._sum.iter_unpack(values), strict=True)
+        ]
+
+    def read_stacks(self, half: int) -> None:
+        """Take the stacks out of a half."""
+        self._earlier = self._stacks[half]
+        self._newest = self._stacks[half] = dict(self._stacks_in(half))
+
+    def stacks_of(self, key: SampleKey, times: int) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        """User stack, kernel stack, and whether the user stack was cut, of so many samples."""
+        user, cut = self._find(key.user)
+        kernel, _ = self._find(key.kernel)
+        if (key.user and not user) or (key.kernel and not kernel):
+            self._without_stack += times
+        return user, kernel, cut
+
+    def raw(self, time_ns: int, key: SampleKey, samples: int, period_ns: int = 0) -> RawSample:
+        """A sample with its stacks and names."""
+        user, kernel, cut = self.stacks_of(key, samples)
+        return RawSample(
+            time_ns, key.pid, comm_text(key.comm), key.uid, self.context.cgroups.path(key.cgroup), self.kind, samples,
+            user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
+        )  # fmt: skip
+
+    def _find(self, stack_hash: int) -> tuple[tuple[int, ...], bool]:
+        if not stack_hash:
+            return _NOT_THERE
+        return self._newest.get(stack_hash) or self._earlier.get(stack_hash) or _NOT_THERE
+
+    def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], bool]]]:
+        for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):
+            for (stack_hash,), (depth, cut, *addresses) in zip(
+                struct.iter_unpack("=Q", keys), self._stack.iter_unpack(values), strict=True
+            ):
+                yield stack_hash, (tuple(addresses[:depth]), bool(cut))
