@@ -10,7 +10,6 @@ Three arrays, laid out for binary search in the kernel and copied there as they 
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from typing import NamedTuple
 from ebtop.process.elf import ElfError, ElfFile
 from ebtop.unwind.eh_frame import read_functions
 from ebtop.unwind.machine import MACHINES
+from ebtop.unwind.pause import pause
 from ebtop.unwind.rule import GAP, LAYOUT, Rule, RuleSet
 
 PAGE_BITS = 12
@@ -84,7 +84,7 @@ def build(elf: ElfFile) -> UnwindTable:
             continue
         builder.add(starts[i], ends[i], functions.programs[i])
         if not count % _CHUNK:
-            time.sleep(0)
+            pause()
     return builder.build(rules.pack(), left_out)
 
 
