@@ -31,6 +31,7 @@ class Process:
         "mount_ns",
         "pid",
         "previous",
+        "program",
         "read_at",
         "unreadable",
     )
@@ -41,6 +42,9 @@ class Process:
         self.mappings = mappings
         self.previous = previous
         """Before the last change: samples taken before a dlclose or exec resolve there."""
+        exe = identity.exe_inode
+        self.program = next((m.file.label for m in mappings if exe and m.file.inode == exe), "")
+        """File name of what it runs; "" where that is not known."""
         self.mount_ns = mount_namespace(pid)
         self.checked_at = self.read_at = now
         self.alive = True

@@ -13,6 +13,7 @@ from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_complete, is_entry
 from ebtop.symbols.frames import UNKNOWN, FrameCache
+from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.perf_maps import PerfMaps
@@ -21,12 +22,15 @@ from ebtop.text import printable
 _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
 _FRAMES_BYTES = 4 << 20
+_MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/SYSV")
+"""Paths of files that are none: memory shared between mappings, where .NET and JVMs write and run code."""
+_SPECIAL_AREAS = (b"[vdso]", b"[vsyscall]", b"[uprobes]", b"[stack]")
 
 
 class Symbolizer:
     """Addresses to frames for all processes and the kernel. One thread only.
 
-    Reads /proc, the mapped ELF files and their debug files; holds none of them open.
+    Reads /proc, the mapped ELF files and their debug files; holds none of them open but the memory of JVMs.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Symbolizer:
         self.kernel = kernel or KernelSymbols(clock=clock)
         self._processes = Processes(clock)
         self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
+        self._java = JavaNames(self._processes, clock)
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
         self._frames = FrameCache(_FRAMES_BYTES)
         self._modules = NewModules()
@@ -47,7 +52,7 @@ class Symbolizer:
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory taken by all tables and caches, estimated."""
-        parts = (self.kernel, self._processes, self._binaries, self._perf_maps, self._modules)
+        parts = (self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules)
         return sum(part.memory_bytes for part in parts) + self._frames.nbytes
 
     def note_process(self, pid: int) -> None:
@@ -103,11 +108,22 @@ class Symbolizer:
         binary = self._binaries.get(process, mapping)
         self._modules.note(mapping.file, binary)
         if binary is None:
-            # Not kept: the entry at an address changes while the program compiles.
-            return self._perf_maps.frame(process, address) or _unnamed(mapping.file, _file_offset(mapping, address))
+            # Not kept: what is at an address changes while the program compiles.
+            return self._compiled_frame(process, mapping, address)
         frame = _native_frame(binary, mapping, address)
         self._frames.put((process.generation, address), frame)
         return frame
+
+    def _compiled_frame(self, process: Process, mapping: Mapping, address: int) -> Frame:
+        """Of code that was made at run time, or of a file that can not be read."""
+        file = mapping.file
+        anonymous = not file.on_disk or file.path.startswith(_MEMORY_FILES)
+        # A JVM's own tables are newer than a perf map that jcmd wrote once.
+        frame = self._java.frame(process, address) if anonymous else None
+        frame = frame or self._perf_maps.frame(process, address)
+        if frame is None and anonymous and file.path not in _SPECIAL_AREAS:
+            return Frame(f"[JIT {process.program or 'unknown'}]", "jit", "")
+        return frame or _unnamed(file, _file_offset(mapping, address))
 
 
 def _native_frame(binary: Binary, mapping: Mapping, address: int) -> Frame:
