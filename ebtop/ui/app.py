@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ebtop.store.selection import Selection
     from ebtop.store.timeline import Timeline
 
+_ESCAPE_MS = "25"
+
 
 def run(
     source: Source,
@@ -42,6 +44,8 @@ def run(
 
     settings, problems = config.load()
     theme = theme or settings.theme
+    # A terminal sends the rest of a key's sequence along with its Esc; Textual would wait for it for 0.1 s.
+    os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
     source.start(timeline.ingest)
     try:

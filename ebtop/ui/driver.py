@@ -13,6 +13,7 @@ from textual.events import CursorPosition, Key
 from textual.message import Message
 
 from ebtop.ui.link import Link
+from ebtop.ui.terminal_input import TerminalInput
 
 _BACKLOG = 2
 """Writes the terminal may be behind before a frame is skipped."""
@@ -64,19 +65,18 @@ def _size(text: str) -> int:
 
 
 class TerminalDriver(LinuxDriver):
-    """Differs from its base in four things, and counts what it writes.
+    """Differs from its base in five things, and counts what it writes.
 
-    Mouse: clicks and wheel only; every report of a mere move would cost 2 ms. Output: `ask` and `caught_up` tell
-    whether the terminal is behind, so that the app can skip frames instead of queueing them.
-    SIGCONT: without a stop before it, it must not start a second set of I/O threads. Hang-up: a lost
-    terminal whose SIGHUP is ignored would make the input thread spin; `hung_up` lets the app end.
+    Mouse: clicks and wheel only; every report of a mere move would cost 2 ms. Input: read in the app's loop instead
+    of by a thread. Output: `ask` and `caught_up` tell whether the terminal is behind, so that the app can skip frames
+    instead of queueing them. SIGCONT: without a stop before it, it must not start a second set of I/O threads.
+    Hang-up: of a terminal that is gone nothing is read any more; `hung_up` lets the app end.
     """
 
     _running = False
     written = 0
     """Bytes sent to the terminal so far."""
-    typed = False
-    """A key has come in; whoever acts on it makes this false again."""
+    _key_came = False
     on_answer: Callable[[], None] | None = None
     """Called in the app's loop when the terminal shows what was sent before `ask`, as far as one can know."""
     _answers: bool | None = None
@@ -86,6 +86,9 @@ class TerminalDriver(LinuxDriver):
     _asked_after = 0
     """Bytes written before the latest one."""
     _asked_at = 0.0
+    _opening = 0
+    """The question of the start."""
+    _opened_at = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,6 +97,7 @@ class TerminalDriver(LinuxDriver):
         """Those that are not answered, by number, oldest first."""
         self._output = _Output(self._file)  # type: ignore[arg-type]
         self._file = self._output  # type: ignore[assignment]
+        self._input = TerminalInput(self.fileno, self._loop, self.process_message, lambda: self.link.slow)
 
     def write(self, data: str) -> None:
         self.written += _size(data)
@@ -120,19 +124,33 @@ class TerminalDriver(LinuxDriver):
         """Whether the terminal shows all that was sent, as far as one can know."""
         if self.backlog > _BACKLOG:
             return False
-        waited_s = time.monotonic() - self._asked_at
-        if self._answers is None and waited_s > _MUTE_S:
+        now = time.monotonic()
+        if self._answers is None and now - self._opened_at > _MUTE_S:
             self._answers = False
-        if waited_s > (_LOST_SLOWLY_S if self.link.slow else _LOST_ANSWER_S):
             self._questions.clear()
-        return not self._questions
+        if now - self._asked_at > (_LOST_SLOWLY_S if self.link.slow else _LOST_ANSWER_S):
+            self._questions.clear()
+        # The question of the start only tells how long the way is: the first frame need not wait for its answer.
+        return not self._questions or self._asked == self._opening
+
+    @property
+    def typed(self) -> bool:
+        """Whether a key has come in that was not acted on yet: see `acted`."""
+        return self._key_came or self._input.waiting
+
+    def acted(self) -> None:
+        """What was typed so far has been acted on."""
+        self._key_came = False
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, CursorPosition):
-            self._loop.call_soon_threadsafe(self._answered_on, message.y - _FIRST_LINE + 1, time.monotonic())
+            self._loop.call_soon(self._answered_on, message.y - _FIRST_LINE + 1, time.monotonic())
             return
-        self.typed |= isinstance(message, Key)
+        self._key_came |= isinstance(message, Key)
         super().process_message(message)
+
+    def send_message(self, message: Message) -> None:
+        self._app.post_message(message)
 
     def _answered_on(self, remainder: int, at: float) -> None:
         self._answers = True
@@ -199,19 +217,20 @@ class TerminalDriver(LinuxDriver):
             # What was asked before a stop was answered to somebody else.
             self._questions.clear()
             super().start_application_mode()  # type: ignore[no-untyped-call]
+            self._input.start()
             self.ask()
+            self._opening, self._opened_at = self._asked, self._asked_at
 
     def stop_application_mode(self) -> None:
         self._running = False
         super().stop_application_mode()
 
+    def disable_input(self) -> None:
+        self._input.stop()
+        super().disable_input()
+
     def run_input_thread(self) -> None:
-        try:
-            super().run_input_thread()
-        except OSError:
-            # The app's clock notices the hang-up and ends the program.
-            if not self.hung_up():
-                raise
+        """Nothing is left for a thread to do."""
 
     def _sigcont_application(self, *args: object) -> None:
         if not self._running:

@@ -149,9 +149,6 @@ class ViewApp(App[None], inherit_bindings=False):
         """The screen is gone, as it should be."""
         if self._last_resort is not None:
             self._last_resort.cancel()
-        if isinstance(self._driver, TerminalDriver):
-            # Where restoring the terminal failed half-way, the thread that reads from it would spin for ever.
-            self._driver.exit_event.set()
 
     def on_ready(self) -> None:
         # What is alive now stays alive: later collections need not walk it.
@@ -194,7 +191,7 @@ class ViewApp(App[None], inherit_bindings=False):
         if not (typed and isinstance(event, events.Key) and await self._act_on(event.key)):
             await super().on_event(event)
         if isinstance(event, events.Key) and isinstance(self._driver, TerminalDriver):
-            self._driver.typed = False
+            self._driver.acted()
 
     async def _act_on(self, key: str) -> bool:
         """Whether a key is bound to something, which is done then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -13,21 +14,25 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 30.0
+QUESTION = re.compile(rb"\x1b\[(\d+);1H\x1b\[6n")
+"""Where the cursor is, right after it was put there: what every terminal answers."""
 MOUSE_MOVES = (b"\x1b[?1003h", b"\x1b[?1016h")
 
 
 class Program:
     """fake_program.py at the other end of a pseudo-terminal."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, answers: bool = True, **environment: str) -> None:
+        self.answers = answers
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.resize(120, 40)
         self.report = folder / "report"
         script = Path(__file__).with_name("fake_program.py")
         # A session leader whose controlling terminal this is, so that closing the other end hangs it up.
@@ -42,6 +47,9 @@ class Program:
         )
         os.close(slave)
         self.output = b""
+
+    def resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def read_until(self, text: bytes) -> None:
         end = time.monotonic() + LIMIT_S
@@ -64,7 +72,12 @@ class Program:
 
     def _read(self) -> bytes:
         try:
-            return os.read(self.master, 1 << 16)
+            data = os.read(self.master, 1 << 16)
+            if self.answers:
+                # A question that is cut in two is taken for a lost one.
+                for line in QUESTION.findall(data):
+                    os.write(self.master, b"\x1b[%s;1R" % line)
+            return data
         except OSError:  # EIO: the program has ended
             return b""
 
@@ -109,6 +122,18 @@ def test_only_clicks_and_wheel_are_asked_for(tmp_path: Path, programs: list[Prog
     assert [sequence for sequence in MOUSE_MOVES if sequence in program.output] == []
 
 
+def test_a_terminal_that_answers_nothing_is_drawn_on_all_the_same(tmp_path: Path, programs: list[Program]) -> None:
+    program = started(programs, Program(tmp_path, answers=False))
+    program.read_until(b"nginx")
+    seconds: set[bytes] = set()
+    while len(seconds) < 3:
+        program.output = b""
+        program.read_until(b"LIVE")
+        seconds |= set(re.findall(rb"\d\d:\d\d:\d\d", program.output))
+    os.write(program.master, b"q")
+    assert program.wait() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(tmp_path: Path, programs: list[Program], number: signal.Signals) -> None:
     program = started(programs, Program(tmp_path))
@@ -127,18 +152,23 @@ def test_a_lost_terminal_ends_it_even_if_hang_ups_are_ignored(tmp_path: Path, pr
     assert program.report.read_text() == "started=True closed=1"
 
 
+def is_stuck(pid: int) -> bool:
+    """Whether one of its threads waits for the terminal to take output."""
+    waits = [(task / "wchan").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return any(wait in ("n_tty_write", "wait_woken") for wait in waits)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unloads_where_the_terminal_takes_no_output(
     tmp_path: Path, programs: list[Program], number: signal.Signals
 ) -> None:
     program = started(programs, Program(tmp_path))
     program.read_until(b"nginx")
-    # From here on nobody reads: the buffers of the terminal are full after a few frames.
-    waiting = struct.pack("i", -1)
-    before = -2
-    while (now := struct.unpack("i", fcntl.ioctl(program.master, termios.FIONREAD, waiting))[0]) != before or not now:
-        before = now
-        time.sleep(1.5)
+    # From here on nobody reads: the buffers of the terminal are full after some sizes, in each of which all is drawn.
+    sizes = cycle((100 + n, 30 + n % 10) for n in range(20))
+    while not is_stuck(program.process.pid):
+        program.resize(*next(sizes))
+        time.sleep(0.1)
     program.process.send_signal(number)
     assert program.process.wait(timeout=LIMIT_S) == 128 + number
     assert Path(f"{program.report}.closed").exists()
