@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+import textual.app
+import textual.pilot
 from driving import Driving
 from fakes import FakeClock, FakeSource, FakeTimeline
+from idle import wait_for_idle
 
 from ebtop.ui import themes
 from ebtop.ui.live import LiveApp
@@ -20,6 +23,12 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def idle_without_sleeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (textual.app, textual.pilot):
+        monkeypatch.setattr(module, "wait_for_idle", wait_for_idle)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from fakes import FakeClock, FakeSource, FakeTimeline
@@ -9,6 +10,8 @@ from textual.pilot import Pilot
 
 from ebtop.ui.live import LiveApp
 from ebtop.ui.strips import StripWidget
+
+HELD_UP_S = 0.3
 
 
 @dataclass
@@ -20,7 +23,13 @@ class Driving:
     clock: FakeClock
 
     async def settle(self) -> None:
+        """What is on screen is what the keys so far lead to; threads that a test holds up are not waited for."""
         await self.pilot.pause()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + HELD_UP_S
+        while any(worker.is_running for worker in self.app.workers) and loop.time() < end:
+            await asyncio.sleep(0.001)
+            await self.pilot.pause()
         await self.pilot.pause()
 
     async def tick(self, own_ns: int = 0, bpf_ns: int = 0) -> None:
