@@ -9,12 +9,33 @@
 #include "samples.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
 
-int on_sample(void *ctx)
+/* The rest of a sample, once its user stack is there. */
+inlined int store_sample(void *ctx, struct stack *stack)
 {
 	struct sample_key key = {};
+	u64 leader = 0;
+	int half = half_in_use();
+
+	if (half < 0) {
+		count(LOST_SCRATCH);
+		return 0;
+	}
+	READ(task_struct, group_leader, &leader, bpf_get_current_task());
+	identify(&key, leader);
+	key.user = hand_over_stack(ctx, stack);
+	if (!key.user)
+		key.user = store_stack(stack, half);
+	fill_kernel_stack(ctx, stack);
+	key.kernel = store_stack(stack, half);
+	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
+	return 0;
+}
+
+int on_sample(void *ctx)
+{
 	struct stack *stack;
 	u64 leader = 0;
-	int first = 0, half = half_in_use();
+	int first = 0;
 
 	if (!(u32)bpf_get_current_pid_tgid()) /* the idle task */
 		return 0;
@@ -22,15 +43,19 @@ int on_sample(void *ctx)
 	if (process_is_filtered(leader))
 		return 0;
 	stack = stack_scratch.lookup(&first);
-	if (half < 0 || !stack) {
+	if (!stack) {
 		count(LOST_SCRATCH);
 		return 0;
 	}
-	identify(&key, leader);
-	fill_user_stack(ctx, stack);
-	key.user = store_stack(stack, half);
-	fill_kernel_stack(ctx, stack);
-	key.kernel = store_stack(stack, half);
-	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
-	return 0;
+	walk_user_stack(ctx, stack);
+	return store_sample(ctx, stack);
+}
+
+/* Where a sample goes on whose user stack is walked by other programs. */
+int on_walked(void *ctx)
+{
+	int first = 0;
+	struct stack *stack = stack_scratch.lookup(&first);
+
+	return stack ? store_sample(ctx, stack) : 0;
 }

@@ -132,7 +132,7 @@ def _stack(record: StackRecord) -> str:
     return (
         f',"kind":"{record.kind}","count":{record.samples},'
         f'"frames":{_texts(tuple([frame.name for frame in record.frames]))},"complete":{_flag(record.complete)},'
-        f'"thread":{_quoted(record.thread or record.comm)}'
+        f'"cut":{_quoted(record.cut) if record.cut else "null"},"thread":{_quoted(record.thread or record.comm)}'
     )
 
 

@@ -51,7 +51,19 @@ class Iterator(NamedTuple):
     expected_attach_type: int = _ATTACH_TRACE_ITER
 
 
-Hook = RawTracepoint | Tracepoint | Sampler | Iterator
+class TailCall(NamedTuple):
+    """A slot of a program array, which other programs of the same kind go on to."""
+
+    program_array: str
+    """The map's name in the artifact."""
+    slot: int
+    prog_type: int = _PROG_TYPE_PERF_EVENT
+
+
+TAIL_CALL_OF_RAW_TRACEPOINT = _PROG_TYPE_RAW_TRACEPOINT
+"""As prog_type of a TailCall: programs that raw tracepoints run."""
+
+Hook = RawTracepoint | Tracepoint | Sampler | Iterator | TailCall
 
 
 def raw_tracepoint(program_fd: int, hook: RawTracepoint) -> list[int]:
@@ -136,5 +148,7 @@ def describe(hook: Hook) -> str:
             return f"cpu-clock at {hertz} Hz"
         case Iterator(target):
             return f"iter/{target}"
+        case TailCall(program_array, slot):
+            return f"slot {slot} of {program_array}"
 
 

@@ -9,6 +9,7 @@ from ebtop.kernel.cpus import possible_cpus
 from ebtop.kernel.maps import MapType
 
 _HASH_ELEMENT_OVERHEAD, _BUCKET = 48, 16
+_POINTER = 8
 _SMALLEST_RING, _FEWEST_ENTRIES = 64 << 10, 1024
 
 
@@ -18,6 +19,8 @@ def bytes_at_most(spec: MapSpec) -> int:
     match spec.type:
         case MapType.RINGBUF:
             return spec.max_entries
+        case MapType.PROG_ARRAY | MapType.ARRAY_OF_MAPS:
+            return _POINTER * spec.max_entries
         case MapType.ARRAY:
             return value * spec.max_entries
         case MapType.PERCPU_ARRAY:

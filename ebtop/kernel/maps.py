@@ -19,14 +19,18 @@ class MapType(IntEnum):
 
     HASH = 1
     ARRAY = 2
+    PROG_ARRAY = 3
     PERCPU_HASH = 5
     PERCPU_ARRAY = 6
     LRU_HASH = 9
+    ARRAY_OF_MAPS = 12
     RINGBUF = 27
 
 
 NO_PREALLOC = 1
 """BPF_F_NO_PREALLOC: elements are allocated when they are needed."""
+MMAPABLE = 1 << 10
+"""BPF_F_MMAPABLE: an array that user space can map into its memory."""
 
 _ANY, _NOEXIST = 0, 1
 _BATCH_CHUNK = 1024
@@ -37,15 +41,16 @@ _BATCH_FORMAT, _BATCH_SIZE = "=QQQQIIQQ", 56
 class Map:
     """An open map. Raises OSError with the kernel's errno from every call."""
 
-    def __init__(self, spec: MapSpec) -> None:
-        """Create the map."""
+    def __init__(self, spec: MapSpec, inner: Map | None = None) -> None:
+        """Create the map. An array of maps holds such as `inner`, which need not live on."""
         self.spec = spec
+        self.fd = -1
         name = spec.name.encode()[:15]
         self.fd = syscall.bpf(
             Cmd.MAP_CREATE,
             syscall.attr(
-                "=IIIIIII16s", spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, 0, 0, name,
-                size=72,
+                "=IIIIIII16s", spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags,
+                inner.fd if inner is not None else 0, 0, name, size=72,
             ),
         )  # fmt: skip
 

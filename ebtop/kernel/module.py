@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ebtop.errors import EbtopError
 from ebtop.kernel import accounting, attach, counters, relocation, syscall
 from ebtop.kernel.artifact import Artifact, MapSpec
-from ebtop.kernel.attach import Hook, Iterator, RawTracepoint, Sampler, Tracepoint
+from ebtop.kernel.attach import Hook, Iterator, RawTracepoint, Sampler, TailCall, Tracepoint
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.maps import Map
 from ebtop.kernel.ring import Ring
@@ -64,12 +64,13 @@ class Module:
         maps: Sequence[MapSpec] | None = None,
         shared: Mapping[str, Map] | None = None,
         constants: Mapping[str, int] | None = None,
+        later: Sequence[Attachment] = (),
     ) -> None:
         """Load and attach, or leave nothing behind and raise LoadError.
 
         `maps` are the artifact's with other sizes or flags, in the same order; maps in `shared` belong to someone
         else and are used in place of the artifact's own of that name. `constants` are this module's alone, as
-        "probe.name".
+        "probe.name". What fills slots of program arrays may come `later`, with `attach_later`.
         """
         self.name = artifact.name
         self.artifact = artifact
@@ -79,9 +80,13 @@ class Module:
         self._links: dict[str, list[int]] = {}
         self._iterators: dict[str, int] = {}
         self._rings: dict[str, Ring] = {}
+        self._later: list[tuple[Attachment, bytearray]] = []
         try:
             self._create_maps(maps or artifact.maps, shared or {})
-            self._load_programs(attachments, environment, constants or {})
+            codes = self._fitted(environment, constants or {})
+            self._later = [(attachment, codes[attachment.program]) for attachment in later]
+            for attachment in attachments:
+                self._load(*attachment, codes[attachment.program], environment)
             for attachment in attachments:
                 self._attach(attachment, environment)
         except BaseException:
@@ -111,6 +116,14 @@ class Module:
     def dropped(self) -> int:
         """Records that were pulled and then given up, because draining fell too far behind."""
         return sum(ring.lost for ring in self._rings.values())
+
+    def attach_later(self) -> None:
+        """Load and attach what was left for later. Raises LoadError; the rest works on without."""
+        later, self._later = self._later, []
+        for (program, hook), code in later:
+            self._load(program, hook, code)
+        for attachment, _ in later:
+            self._attach(attachment)
 
     def detach(self) -> None:
         """Stop the programs from running; what they left in the maps can still be read."""
@@ -179,26 +192,28 @@ class Module:
                 continue
             self.maps[spec.name] = create_map(self.name, spec)
 
-    def _load_programs(
-        self, attachments: Sequence[Attachment], environment: Environment, constants: Mapping[str, int]
-    ) -> None:
+    def _fitted(self, environment: Environment, constants: Mapping[str, int]) -> dict[str, bytearray]:
+        """The code of each program for this kernel and these maps."""
         fds = {i: self.maps[spec.name].fd for i, spec in enumerate(self.artifact.maps)}
         values = environment.target.resolve(self.artifact.relocations, constants)
-        code_of = {p.name: p.code for p in self.artifact.programs}
-        for program, hook in attachments:
-            code = bytearray(relocation.replace_maps(code_of[program], fds))
+        codes = {p.name: bytearray(relocation.replace_maps(p.code, fds)) for p in self.artifact.programs}
+        for code in codes.values():
             relocation.patch(code, values)
-            self._programs[program] = self._load(program, hook, code, environment)
+        return codes
 
-    def _load(self, program: str, hook: Hook, code: bytearray, environment: Environment) -> int:
+    def _load(self, program: str, hook: Hook, code: bytearray, environment: Environment | None = None) -> None:
         attach_type = attach_id = 0
         if isinstance(hook, Iterator):
             attach_type = hook.expected_attach_type
+            assert environment is not None
             found = environment.target.btf.function(f"bpf_iter_{hook.target}")
             if found is None:
                 what = f"this kernel has no {attach.describe(hook)} for bpf/{self.name}.c"
                 raise LoadError(what, "not in its BTF")
             attach_id = found
+        self._programs[program] = self._verified(program, hook, code, attach_type, attach_id)
+
+    def _verified(self, program: str, hook: Hook, code: bytearray, attach_type: int, attach_id: int) -> int:
         try:
             return _prog_load(program, hook.prog_type, code, attach_type, attach_id, None)
         except OSError as first:
@@ -214,19 +229,27 @@ class Module:
                 "" if text else _permission_fix(first), tail,
             ) from None  # fmt: skip
 
-    def _attach(self, attachment: Attachment, environment: Environment) -> None:
+    def _attach(self, attachment: Attachment, environment: Environment | None = None) -> None:
         program, hook = attachment
         match hook:
             case RawTracepoint():
                 links = self._attach_to(program, lambda fd: attach.raw_tracepoint(fd, hook), hook)
             case Tracepoint(event):
-                links = self._attach_to(program, lambda fd: attach.tracepoint(fd, environment.event_id(event)), hook)
+                assert environment is not None
+                event_id = environment.event_id
+                links = self._attach_to(program, lambda fd: attach.tracepoint(fd, event_id(event)), hook)
+            case TailCall():
+                links = self._attach_to(program, lambda fd: self._put(fd, hook), hook)
             case Sampler():
                 links = self._attach_to(program, lambda fd: attach.sampler(fd, hook), hook)
             case Iterator():
                 (self._iterators[program],) = self._attach_to(program, attach.iterator, hook)
                 return
         self._links.setdefault(program, []).extend(links)
+
+    def _put(self, program_fd: int, hook: TailCall) -> list[int]:
+        self.maps[hook.program_array].update(struct.pack("=I", hook.slot), struct.pack("=I", program_fd))
+        return []
 
     def _attach_to(self, program: str, attach_program: Callable[[int], list[int]], hook: Hook) -> list[int]:
         try:
@@ -238,10 +261,10 @@ class Module:
             ) from None  # fmt: skip
 
 
-def create_map(owner: str, spec: MapSpec) -> Map:
+def create_map(owner: str, spec: MapSpec, inner: Map | None = None) -> Map:
     """Raises LoadError, said by the artifact `owner`."""
     try:
-        return Map(spec)
+        return Map(spec, inner)
     except OSError as error:
         raise LoadError(
             f"the kernel refused the map {spec.name} of bpf/{owner}.c ({spec.max_entries} entries)",

@@ -90,6 +90,11 @@ class Probe:
         raise NotImplementedError
 
     @classmethod
+    def later_attachments(cls, settings: Settings) -> Sequence[Attachment]:
+        """Slots of program arrays that the probe can do without at first; filled when all probes run."""
+        return ()
+
+    @classmethod
     def constants(cls, settings: Settings) -> dict[str, int]:
         """Load-time constants, as "probe.name"."""
         return {}

@@ -35,6 +35,10 @@ class CpuProbe(StackProbe):
         return [Attachment(_PROGRAM, Sampler(settings.hertz))]
 
     @classmethod
+    def later_attachments(cls, settings: Settings) -> Sequence[Attachment]:
+        return settings.user_stacks.chain("on_walked", Sampler(settings.hertz).prog_type)
+
+    @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:
         entries = _MIN_ENTRIES
         while entries < _MARGIN * _stacks_per_second(settings.hertz) * MAX_PAUSE_S and entries < _MAX_ENTRIES:

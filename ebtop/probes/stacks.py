@@ -9,15 +9,16 @@ from typing import ClassVar, NamedTuple
 
 from ebtop.kernel.module import Module
 from ebtop.probes.base import Context, Probe, Settings, comm_text
+from ebtop.unwind import CONSTANTS as UNWIND_CONSTANTS
 
 _HALVES = 2
 _FIRST_DRAIN_S = 0.3
 """Whoever has just started ebtop wants to see something."""
 MAX_PAUSE_S = 1.0
 
-Stacks = dict[int, tuple[tuple[int, ...], bool]]
-"""By hash: addresses leaf first, and whether there were more."""
-_NOT_THERE: tuple[tuple[int, ...], bool] = ((), False)
+Stacks = dict[int, tuple[tuple[int, ...], int]]
+"""By hash: addresses leaf first, and why there are no more: `cut` of struct stack, see ebtop.unwind.ends."""
+_NOT_THERE: tuple[tuple[int, ...], int] = ((), 0)
 
 
 class RawSample(NamedTuple):
@@ -34,8 +35,8 @@ class RawSample(NamedTuple):
     user: tuple[int, ...]
     """Leaf first; empty = none could be read."""
     kernel: tuple[int, ...]
-    user_cut: bool
-    """The walk ended before the end of the stack for lack of room."""
+    cut: int
+    """Why the walk of the user stack ended, as ebtop.unwind.ends explains."""
     thread: str
     """As in StackRecord."""
     period_ns: int
@@ -90,6 +91,10 @@ class StackProbe(Probe):
     def headers(cls, settings: Settings) -> dict[str, str]:
         return {"user_stack.h": settings.user_stacks.header}
 
+    @classmethod
+    def constants(cls, settings: Settings) -> dict[str, int]:
+        return UNWIND_CONSTANTS
+
     @staticmethod
     def halves(entries: int) -> dict[str, int]:
         """Sizes for the maps that exist twice."""
@@ -136,8 +141,8 @@ class StackProbe(Probe):
         self._earlier = self._stacks[half]
         self._newest = self._stacks[half] = dict(self._stacks_in(half))
 
-    def stacks_of(self, key: SampleKey, times: int) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
-        """User stack, kernel stack, and whether the user stack was cut, of so many samples."""
+    def stacks_of(self, key: SampleKey, times: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """User stack, kernel stack, and why the walk of the user stack ended, of so many samples."""
         user, cut = self._find(key.user)
         kernel, _ = self._find(key.kernel)
         if (key.user and not user) or (key.kernel and not kernel):
@@ -152,14 +157,14 @@ class StackProbe(Probe):
             user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
         )  # fmt: skip
 
-    def _find(self, stack_hash: int) -> tuple[tuple[int, ...], bool]:
+    def _find(self, stack_hash: int) -> tuple[tuple[int, ...], int]:
         if not stack_hash:
             return _NOT_THERE
         return self._newest.get(stack_hash) or self._earlier.get(stack_hash) or _NOT_THERE
 
-    def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], bool]]]:
+    def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], int]]]:
         for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):
             for (stack_hash,), (depth, cut, *addresses) in zip(
                 struct.iter_unpack("=Q", keys), self._stack.iter_unpack(values), strict=True
             ):
-                yield stack_hash, (tuple(addresses[:depth]), bool(cut))
+                yield stack_hash, (tuple(addresses[:depth]), cut)

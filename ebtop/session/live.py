@@ -34,6 +34,7 @@ from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.selection import Pushed
 from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
+from ebtop.unwind.maps import SHARED_MAPS as UNWIND_MAPS
 
 _IDLE_PULL_S, _PULL_S, _MIN_PULL_S = 0.1, 0.05, 0.01
 """Between two looks at the ring buffers: when nothing comes, when something does, when much does."""
@@ -136,6 +137,7 @@ class LiveSource:
         try:
             next_poll = time.monotonic()
             while not self._stop.is_set():
+                self._set.complete()
                 self._execute_commands()
                 self._drain(sink)
                 if time.monotonic() >= next_poll:
@@ -379,6 +381,8 @@ class LiveSource:
         measured = health.probe_health(name, loaded, self._known_maps)
         if name == SocketsProbe.name:
             return health.with_shared(measured, self._set.shared, SOCKET_MAPS, self._known_maps)
+        if name == CpuProbe.name:
+            measured = health.with_shared(measured, self._set.shared, UNWIND_MAPS, self._known_maps)
         if isinstance(loaded.probe, StackProbe) and self._naming is not None and self._naming.lost[loaded.probe.kind]:
             measured.lost["naming fell behind"] = self._naming.lost[loaded.probe.kind]
         return measured

@@ -13,6 +13,7 @@ from ebtop.probes.stacks import RawSample
 from ebtop.store.records import Batch, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.symbols.symbolizer import Symbolizer
+from ebtop.unwind import ends
 
 _MAX_WAITING = 30
 """Seconds of samples that may wait; beyond that the oldest are given up and counted."""
@@ -79,11 +80,14 @@ class NamingThread:
     def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
         records: list[Record] = []
         for sample in samples:
-            frames, complete = symbolizer.stack(sample.pid, sample.user, sample.kernel, truncated_user=sample.user_cut)
+            frames, reaches_entry = symbolizer.stack(
+                sample.pid, sample.user, sample.kernel, truncated_user=ends.is_short(sample.cut)
+            )
+            cut = ends.reason(sample.cut, reaches_entry)
             records.append(
                 StackRecord(
                     sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples,
-                    frames, complete, sample.thread, sample.period_ns,
+                    frames, not cut, sample.thread, sample.period_ns, cut=cut,
                 )
             )  # fmt: skip
         return records

@@ -21,10 +21,11 @@ from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
 from ebtop.store.source import UnloadProof
+from ebtop.unwind import maps as unwind_maps
 
 MAP_CAP_BYTES = 32 << 20
 _CHILDREN = ChildrenProbe.name
-_SHARED = (*FILTER_MAPS, *SOCKET_MAPS)
+_SHARED = (*FILTER_MAPS, *SOCKET_MAPS, *unwind_maps.SHARED_MAPS)
 
 
 class Loaded(NamedTuple):
@@ -60,12 +61,20 @@ class ProbeSet:
         try:
             self.loaded[name] = self._load(kind)
         except EbtopError as error:
-            if isinstance(error, LoadError) and error.log:
-                for line in error.log.splitlines():
-                    self._log(f"{name}: verifier: {line}")
+            if isinstance(error, LoadError):
+                self._log_verifier(name, error)
             self._unload_unneeded()
             self._free_shared()
             raise
+
+    def complete(self) -> None:
+        """Load what probes could do without until all of them run. What fails is logged; the probes go on without."""
+        for name, loaded in self.loaded.items():
+            try:
+                loaded.module.attach_later()
+            except LoadError as error:
+                self._log_verifier(name, error)
+                self._log(f"{name}: {error.line()}")
 
     def unload(self, name: str) -> UnloadProof:
         """Unload a probe, and what only it required. Raises EbtopError when it is not loaded, or others need it."""
@@ -133,6 +142,7 @@ class ProbeSet:
             maps=self._sized_maps(kind, artifact),
             shared=self.shared,
             constants={"filter.slot": filter_slot(kind.name)},
+            later=kind.later_attachments(self._settings),
         )
         try:
             probe = kind(module, self.context, {name: self.loaded[name].probe for name in kind.requires})
@@ -140,6 +150,10 @@ class ProbeSet:
             module.close()
             raise
         return Loaded(probe, module, kind.blind_spots(environment))
+
+    def _log_verifier(self, name: str, error: LoadError) -> None:
+        for line in error.log.splitlines():
+            self._log(f"{name}: verifier: {line}")
 
     def _kernel(self) -> Environment:
         if self._environment is None:
@@ -171,14 +185,15 @@ class ProbeSet:
         return sum(map_budget.bytes_at_most(m.spec) for m in (*own, *self.shared.values()))
 
     def _create_shared(self, artifact: Artifact) -> None:
-        sizes = REGISTRY["(sockets)"].sizes(self._settings)
+        sizes = {**REGISTRY["(sockets)"].sizes(self._settings), **unwind_maps.SIZES}
         missing = [
             spec._replace(max_entries=sizes.get(spec.name, spec.max_entries))
             for spec in artifact.maps
             if spec.name in _SHARED and spec.name not in self.shared
         ]
         for spec in self._fit(artifact.name, missing):
-            self.shared[spec.name] = create_map(artifact.name, spec)
+            inner = self.shared.get(unwind_maps.INNER.get(spec.name, ""))
+            self.shared[spec.name] = create_map(artifact.name, spec, inner)
 
     def _users(self, name: str) -> list[str]:
         return [other for other in self.loaded if name in REGISTRY[other].requires]

@@ -178,6 +178,8 @@ class StackRecord(NamedTuple):
     """offcpu: task name of who ended the wait; "interrupt" where an interrupt did; "" where not known."""
     waker_pid: int = 0
     """offcpu: process of that task; 0 = an interrupt, or not known."""
+    cut: str = ""
+    """Why the user stack is not complete, in words; "" when it is."""
 
     @property
     def weight(self) -> int:

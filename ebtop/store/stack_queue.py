@@ -65,5 +65,5 @@ class StackQueue:
 def _identity(stack: StackRecord) -> StackOfThread:
     return (
         stack.kind, stack.pid, stack.comm, stack.frames, stack.complete, stack.thread, stack.period_ns,
-        stack.state, stack.waker, stack.waker_pid,
+        stack.state, stack.waker, stack.waker_pid, stack.cut,
     )  # fmt: skip

@@ -1,24 +1,64 @@
 """Who fills the user stack of a sample, and how one knows that it is whole.
 
-A way to unwind is a header that defines fill_user_stack(), put in the place of user_stack.h, and a class here that
-names it.
+A way to unwind is a header put in the place of user_stack.h, with the same functions, and a class here that names it.
 """
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Sequence
 from typing import Protocol
+
+from ebtop.kernel.attach import TailCall
+from ebtop.kernel.module import Attachment
+
+_NATIVE, _DONE = 0, 1
+"""Slots of unwind_programs, bpf/unwind.h."""
+_KERNEL_STACK_BYTES = 16 << 10
 
 
 class UserStacks(Protocol):
     """A way to walk user stacks in the kernel."""
 
     name: str
+    """As on the command line."""
     header: str
     """The header that stands in for user_stack.h: a name in bpf/, or an absolute path."""
+
+    def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
+        """Programs that a sample goes through, attached once the probe runs; `stores` is the probe's own at the end."""
+        ...
 
 
 class FramePointers:
     """bpf_get_stack(): right where code keeps frame pointers, two frames deep where it does not."""
 
-    name = "frame pointers"
+    name = "frame-pointers"
     header = "user_stack.h"
+
+    def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
+        return ()
+
+
+class UnwindTables:
+    """Tables made from .eh_frame, walked in BPF; what they do not cover by frame pointers. x86-64."""
+
+    name = "tables"
+    header = "unwind.h"
+
+    def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
+        # In this order: a walk must not begin before there is something at its end.
+        return (
+            Attachment(stores, TailCall("unwind_programs", _DONE, prog_type)),
+            Attachment("unwind_native", TailCall("unwind_programs", _NATIVE, prog_type)),
+        )
+
+
+CONSTANTS = {"unwind.kernel_stack_bytes": _KERNEL_STACK_BYTES}
+"""What bpf/unwind.h wants to be told: the size of a task's kernel stack, where no helper finds its registers (before
+Linux 5.15)."""
+
+
+def supported() -> bool:
+    """Whether UnwindTables works on this machine."""
+    return platform.machine() == "x86_64"

@@ -15,6 +15,7 @@ import pytest
 from ebtop.errors import EbtopError
 from ebtop.kernel import attach, syscall
 from ebtop.kernel.cpus import online_cpus
+from ebtop.kernel.module import Attachment
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import StackRecord
@@ -287,10 +288,14 @@ class KnownStack:
         stores = "".join(f"\tstack->address[{i}] = {address:#x};\n" for i, address in enumerate(addresses))
         header.write_text(
             '#include "stack.h"\n'
-            "inlined void fill_user_stack(void *ctx, struct stack *stack)\n"
+            "inlined void walk_user_stack(void *ctx, struct stack *stack)\n"
             f"{{\n{stores}\tstack->depth = {len(addresses)};\n\tstack->cut = 0;\n}}\n"
+            "inlined u64 hand_over_stack(void *ctx, struct stack *stack)\n{\n\treturn 0;\n}\n"
         )
         self.header = str(header)
+
+    def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
+        return ()
 
 
 def test_who_fills_the_user_stack_is_exchangeable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

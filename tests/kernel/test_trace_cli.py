@@ -28,7 +28,7 @@ FIELDS = {
     "tcp": ["event", "ip", "saddr", "sport", "daddr", "dport", "state", "tx_bytes", "rx_bytes", "duration_s",
             "direction"],
     "connect": ["ip", "daddr", "dport", "latency_ms", "result"],
-    "stack": ["kind", "count", "frames", "complete"],
+    "stack": ["kind", "count", "frames", "complete", "cut"],
 }  # fmt: skip
 STATS = ["type", "probe", "events", "lost", "runs", "run_ns", "map_bytes"]
 RFC_3339_NS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")

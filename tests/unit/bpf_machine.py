@@ -25,6 +25,8 @@ _INTERESTING = {
 _BYTES = bytes((0, 0, 0, 1, 2, 255))
 _LIKELY = 0.9
 _RESERVE, _LOOKUP, _READ_KERNEL, _READ_KERNEL_STR = 131, 1, 113, 115
+_TAIL_CALL = 12
+_INNER_VALUE_BYTES = 8
 _READ_USER, _READ_USER_STR, _COMM, _GET_STACK = 112, 114, 16, 67
 _OBJECT_HELPERS = (35, 158, 175)  # get_current_task, get_current_task_btf, task_pt_regs
 _STATUS_HELPERS = (2, 3, 127)  # map update and delete, seq_write
@@ -71,11 +73,14 @@ class Machine:
         for _ in range(_MAX_STEPS):
             instruction = program[slot]
             self.executed.add(slot)
-            if instruction.opcode == 0x95:
+            if instruction.opcode == 0x95 or (self._is_tail_call(instruction) and self._draw.random() < _LIKELY):
                 return
             slot += 2 if instruction.opcode == LD_IMM64 else 1
             slot += self._step(instruction)
         raise AssertionError("the program does not end")
+
+    def _is_tail_call(self, i: Instruction) -> bool:
+        return i.opcode == 0x85 and i.immediate == _TAIL_CALL
 
     def _step(self, i: Instruction) -> int:
         """Execute; returns how far to jump."""
@@ -151,7 +156,10 @@ class Machine:
             self._write(r[1], self._draw.randbytes(r[2]))
             return 0
         if helper == _LOOKUP:
-            value = bytes(self._draw.choices(_BYTES, k=self._maps[r[1]].value_size))
+            # What a look-up in an array of maps has found is a map in its turn.
+            inner = r[1] >> BASE_BITS
+            size = _INNER_VALUE_BYTES if inner else self._maps[r[1]].value_size
+            value = bytes(self._draw.choices(_BYTES, k=size))
             return self._allocate(value) if self._draw.random() < _LIKELY else 0
         if helper == _RESERVE:
             return self._allocate(bytes(r[2])) if self._draw.random() < _LIKELY else 0

@@ -55,15 +55,16 @@ LINES = {
         '"result":"refused","saddr":"10.0.0.1","sport":40000,"error":"ECONNREFUSED","netns":4026531840}',
     ),
     "stack": (
-        stack(1, "main", "work", samples=49, complete=False),
+        stack(1, "main", "work", samples=49, complete=False, cut="stack not readable"),
         '{"type":"stack","time":"2026-11-22T14:00:01.000000000Z","pid":100,"comm":"prog","uid":1000,"cgroup":null,'
         '"container":null,"pod":null,"kind":"cpu","count":49,"frames":["main","work"],"complete":false,'
-        '"thread":"prog"}',
+        '"cut":"stack not readable","thread":"prog"}',
     ),
     "stack of a named thread": (
         stack(1, "main", thread="worker"),
         '{"type":"stack","time":"2026-11-22T14:00:01.000000000Z","pid":100,"comm":"prog","uid":1000,"cgroup":null,'
-        '"container":null,"pod":null,"kind":"cpu","count":1,"frames":["main"],"complete":true,"thread":"worker"}',
+        '"container":null,"pod":null,"kind":"cpu","count":1,"frames":["main"],"complete":true,"cut":null,'
+        '"thread":"worker"}',
     ),
 }
 

@@ -23,7 +23,8 @@ def test_equal_stacks_of_several_drains_become_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"pid": 1}, {"comm": "x"}, {"thread": "x"}, {"kind": "offcpu"}, {"complete": False}, {"period_ns": 1}]
+    "other",
+    [{"pid": 1}, {"comm": "x"}, {"thread": "x"}, {"kind": "x"}, {"complete": False}, {"cut": "x"}, {"period_ns": 1}],
 )
 def test_stacks_that_differ_stay_apart(other: dict[str, object]) -> None:
     queue = StackQueue()

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * User stacks by tables made from .eh_frame, for code without frame pointers. x86-64. Stands in for user_stack.h.
+ *
+ * A sample is walked by a chain of programs, each ended by a tail call, so that the verifier of old kernels sees
+ * small programs:
+ *
+ *   the probe's ──► unwind_native, again and again, some frames a round ──► the probe's, which stores it
+ *
+ * While the chain is not loaded, the tail call returns and frame pointers have to do. What this walk can't finish for
+ * want of knowledge (a new process, a new library, a table not built yet) goes to user space as registers and a copy
+ * of the stack, under a hash that stands in for the stack's own.
+ *
+ * User space writes the shared maps, ebtop/unwind: one array for each binary's table, so that what a table takes
+ * comes and goes with it, and one array with the executable mappings of all processes.
+ */
+#ifndef EBTOP_USER_STACK_H
+#define EBTOP_USER_STACK_H
+
+#include "stack.h"
+
+#define UNWIND_TABLES 2048
+#define UNWIND_MAPPINGS 1024	/* user space says how many */
+#define UNWIND_PROCESSES 4096
+#define RULE_CACHE_BITS 13
+
+#define FRAMES_A_ROUND 8
+#define ROUNDS 16		/* 33 tail calls are allowed at most */
+#define MAPPING_STEPS 13	/* of a binary search among all of one process */
+#define ROW_STEPS 12		/* among all rows of a page of code */
+#define PAGE_SHIFT 12
+
+#define RAW_CHUNK 1024
+#define RAW_CHUNKS 16
+#define USER_MODE 3
+#define COMPAT_CODE 0x23	/* __USER32_CS: the selector of 32-bit code */
+#define SYSCALL_OPCODE 0x050f
+
+/* Numbers of registers in DWARF. */
+enum { RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, REGISTERS };
+
+enum cfa_kind {
+	CFA_GAP,		/* no information: hope for a frame pointer */
+	CFA_REGISTER,		/* register + offset */
+	CFA_DEREFERENCED,	/* *(register + offset) + offset2 */
+	CFA_PLT,		/* of a PLT entry: from byte `offset` of its 16 on, 8 more are pushed */
+	CFA_SIGNAL,		/* what rt_sigreturn(2) goes back to */
+	CFA_STOP,		/* there is no caller */
+	CFA_UNSUPPORTED,
+};
+
+enum rbp_kind {
+	RBP_UNCHANGED,
+	RBP_FROM_CFA,		/* the caller's is at CFA + offset */
+	RBP_FROM_RBP,
+	RBP_FROM_RSP,
+	RBP_LOST,
+};
+
+/* How to get from a frame to its caller's. The return address is at CFA - 8, or in a register: 1 + its number. */
+struct unwind_rule {
+	u8 cfa_kind;
+	u8 cfa_register;
+	u8 rbp_kind;
+	u8 ra_kind;
+	s32 cfa_offset;
+	s32 cfa_offset2;
+	s32 rbp_offset;
+};
+RECORD_LAYOUT(unwind_rule);
+
+/* Why a walk ended; in `cut` of struct stack, names in ebtop/unwind/ends.py. 0 and 1 also come from bpf_get_stack(). */
+enum walk_end {
+	END_NOT_KNOWN,
+	END_TOO_DEEP,
+	END_WHOLE,		/* the tables say that there is no caller */
+	END_BASE,		/* a frame pointer or return address of 0 */
+	END_NO_PROCESS,
+	END_NO_MAPPING,		/* an address in no mapping that is known */
+	END_NO_TABLE,		/* not built yet, or evicted */
+	END_NO_INFORMATION,	/* neither a rule nor a frame pointer */
+	END_BAD_FRAME,		/* the rule leads nowhere */
+	END_UNSUPPORTED,
+	END_READ_FAULT,		/* of the stack */
+	END_NO_REGISTERS,
+};
+/* The walk ended for the reason given, and these are the frames that bpf_get_stack() found instead. */
+#define BY_FRAME_POINTERS 0x100
+
+/* An executable mapping. An address less `bias` lies in page (address >> PAGE_SHIFT) of the table. */
+struct unwind_mapping {
+	u64 start;
+	u64 end;
+	u64 bias;
+	u32 table;
+	u32 unused;
+};
+enum { TABLE_MISSING, TABLE_NONE };	/* none: code without CFI, made at run time for example */
+
+struct unwind_process {
+	u64 mm;			/* struct mm_struct these mappings are of, filled in at the first walk */
+	u32 first;		/* in unwind_mappings, ascending */
+	u32 mappings;
+	u32 generation;		/* never the same for other mappings */
+	u32 unused;
+};
+RECORD_LAYOUT(unwind_process);
+
+/* Shared with user space. */
+struct unwind_control {
+	u32 epoch;		/* another one when a table came or went: what is cached is void */
+	s32 credit;		/* stacks that may still be handed over */
+};
+
+/*
+ * A rule that was looked up before: both halves of it, and their exclusive or with the hash of what it is for. When
+ * two CPUs write at once, that is a hash of nothing.
+ */
+struct cached_rule {
+	u64 check;
+	u64 low;
+	u64 high;
+};
+
+struct walk {
+	u64 registers[REGISTERS];
+	u64 ip;
+	u64 first_registers[REGISTERS];
+	u64 first_ip;
+	u64 rule_half[2];	/* struct unwind_rule, in the halves that tables hold */
+	u64 saved[17];		/* by a signal: r8..r15, di, si, bp, bx, dx, ax, cx, sp, ip */
+	u64 salt;		/* of the cache's hash: other mappings or tables have another one */
+	u32 first_mapping;
+	u32 mappings;
+	u32 interrupted;	/* the frame was interrupted at `ip` and made no call: all registers are its own */
+	u32 after;		/* `ip` is one after an instruction that is still at work: a call */
+	u32 first_after;
+	u32 rounds;
+	u32 end;		/* known before the first step */
+};
+
+struct raw_stack {
+	u64 hash;
+	u64 time;
+	u64 ip;
+	u64 registers[REGISTERS];
+	u32 pid;
+	u32 tid;
+	u32 after;
+	u32 bytes;		/* of `stack`, whose first byte is at the registers' rsp, rounded down to RAW_CHUNK */
+	char stack[RAW_CHUNK * RAW_CHUNKS];
+};
+RECORD_LAYOUT(raw_stack);
+
+/* Words of 8 bytes: a header, pages, rows, rules. See ebtop/unwind/table_map.py. */
+BPF_F_TABLE("array", u32, u64, unwind_table, 1, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+BPF_ARRAY_OF_MAPS(unwind_tables, "unwind_table", UNWIND_TABLES);
+BPF_F_TABLE("array", u32, u64, unwind_uses, UNWIND_TABLES, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct unwind_mapping, unwind_mappings, UNWIND_MAPPINGS, BPF_F_MMAPABLE);
+BPF_HASH(unwind_processes, u32, struct unwind_process, UNWIND_PROCESSES);
+BPF_F_TABLE("array", u32, struct unwind_control, unwind_control, 1, BPF_F_MMAPABLE);
+BPF_ARRAY(unwind_cache, struct cached_rule, 1 << RULE_CACHE_BITS);
+BPF_RINGBUF_OUTPUT(unwind_raw, 128);
+
+BPF_PERCPU_ARRAY(walk_scratch, struct walk, 1);
+BPF_PROG_ARRAY(unwind_programs, 2);
+enum { UNWIND_NATIVE, UNWIND_DONE };
+
+static u64 (*current_task_btf)(void) = (void *)158;
+static u64 (*task_pt_regs)(u64 task) = (void *)175;
+
+inlined struct unwind_rule *rule_of(struct walk *walk)
+{
+	return (struct unwind_rule *)walk->rule_half;
+}
+
+inlined int table_word(void *table, u32 index, u64 *value)
+{
+	u64 *word = bpf_map_lookup_elem(table, &index);
+
+	if (!word)
+		return 0;
+	*value = *word;
+	return 1;
+}
+
+/* The rule that holds at `address` of a binary, into rule-> Returns whether the table could be read. */
+inlined int read_rule(struct walk *walk, void *table, u64 address)
+{
+	u64 header = 0, page = 0, pair = 0;
+	u32 key = (address & 0xffff) << 16 | 0xffff, number, pages, rows, row, count, half;
+
+	if (!table_word(table, 0, &header))
+		return 0;
+	pages = header;
+	number = address >> PAGE_SHIFT;
+	if (address >> PAGE_SHIFT < pages && !table_word(table, 1 + number, &page))
+		return 0;
+	walk->rule_half[0] = CFA_GAP;
+	walk->rule_half[1] = 0;
+	row = page;
+	count = page >> 32;
+	if (!count)
+		return 1;
+	rows = 1 + pages;
+	/* The last row that is not beyond the address; without branches, so that the verifier sees one way through. */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < ROW_STEPS; i++) {
+		half = count >> 1;
+		if (!half)
+			break;
+		if (!table_word(table, rows + (row + half >> 1), &pair))
+			return 0;
+		pair = pair >> ((row + half & 1) << 5) & 0xffffffff;
+		row += half & (u32)((s64)(pair - key - 1) >> 63);
+		count -= half;
+	}
+	if (!table_word(table, rows + (row >> 1), &pair))
+		return 0;
+	number = (pair >> ((row & 1) << 5) & 0xffff) << 1;
+	number += header >> 32;
+	return table_word(table, number, &walk->rule_half[0]) && table_word(table, number + 1, &walk->rule_half[1]);
+}
+
+/* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 when there is one. */
+inlined u32 find_rule(struct walk *walk, u64 pc)
+{
+	u32 slot, low = walk->first_mapping, count = walk->mappings, half, middle, id;
+	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *uses;
+	struct cached_rule *cached;
+	struct unwind_mapping *mapping;
+	void *table;
+
+	slot = hash >> (64 - RULE_CACHE_BITS);
+	cached = unwind_cache.lookup(&slot);
+	if (!cached)
+		return END_NO_TABLE;
+	walk->rule_half[0] = cached->low;
+	walk->rule_half[1] = cached->high;
+	if ((cached->check ^ walk->rule_half[0] ^ walk->rule_half[1]) == hash)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAPPING_STEPS; i++) {
+		half = count >> 1;
+		if (!half)
+			break;
+		middle = low + half;
+		mapping = unwind_mappings.lookup(&middle);
+		if (!mapping)
+			return END_NO_MAPPING;
+		low += half & (u32)((s64)(mapping->start - pc - 1) >> 63);
+		count -= half;
+	}
+	mapping = unwind_mappings.lookup(&low);
+	if (!mapping || !count || pc < mapping->start || pc >= mapping->end)
+		return END_NO_MAPPING;
+	id = mapping->table;
+	if (id == TABLE_MISSING)
+		return END_NO_TABLE;
+	if (id == TABLE_NONE) {
+		walk->rule_half[0] = CFA_GAP;
+		return 0;
+	}
+	table = unwind_tables.lookup(&id);
+	if (!table || !read_rule(walk, table, pc - mapping->bias))
+		return END_NO_TABLE;
+	uses = unwind_uses.lookup(&id);
+	if (uses)
+		*uses += 1;
+	cached->low = walk->rule_half[0];
+	cached->high = walk->rule_half[1];
+	cached->check = hash ^ walk->rule_half[0] ^ walk->rule_half[1];
+	return 0;
+}
+
+/* By the frame pointer, where nothing better is known: code made at run time, Go, assembler. */
+inlined u32 step_by_frame_pointer(struct walk *walk)
+{
+	u64 frame[2], rbp = walk->registers[RBP];
+
+	if (!rbp)
+		return END_BASE;
+	if (rbp < walk->registers[RSP] || rbp & 7)
+		return END_NO_INFORMATION;
+	if (bpf_probe_read_user(frame, sizeof(frame), (void *)rbp))
+		return END_NO_INFORMATION;
+	if (!frame[1])
+		return END_BASE;
+	if (frame[1] < 1 << PAGE_SHIFT)
+		return END_NO_INFORMATION;
+	walk->registers[RBP] = frame[0];
+	walk->registers[RSP] = rbp + sizeof(frame);
+	walk->ip = frame[1];
+	walk->interrupted = 0;
+	walk->after = 1;
+	return 0;
+}
+
+/* Out of a signal handler: the kernel put all registers on the stack, struct sigcontext in struct rt_sigframe. */
+inlined u32 step_out_of_signal(struct walk *walk)
+{
+	u64 *saved = walk->saved;
+
+	if (bpf_probe_read_user(saved, sizeof(walk->saved), (void *)(walk->registers[RSP] + 40)))
+		return END_READ_FAULT;
+	walk->registers[R8] = saved[0];
+	walk->registers[R9] = saved[1];
+	walk->registers[R10] = saved[2];
+	walk->registers[R11] = saved[3];
+	walk->registers[R12] = saved[4];
+	walk->registers[R13] = saved[5];
+	walk->registers[R14] = saved[6];
+	walk->registers[R15] = saved[7];
+	walk->registers[RDI] = saved[8];
+	walk->registers[RSI] = saved[9];
+	walk->registers[RBP] = saved[10];
+	walk->registers[RBX] = saved[11];
+	walk->registers[RDX] = saved[12];
+	walk->registers[RAX] = saved[13];
+	walk->registers[RCX] = saved[14];
+	walk->registers[RSP] = saved[15];
+	walk->ip = saved[16];
+	walk->interrupted = 1;
+	walk->after = 0;
+	return walk->ip ? 0 : END_BAD_FRAME;
+}
+
+inlined u32 step_by_rule(struct walk *walk, u64 pc)
+{
+	struct unwind_rule *rule = rule_of(walk);
+	u64 cfa, ra = 0, rbp = walk->registers[RBP], rsp = walk->registers[RSP], at;
+	u32 kind = rule->cfa_kind, base = rule->cfa_register & 15, in = rule->ra_kind;
+
+	if (kind == CFA_REGISTER || kind == CFA_DEREFERENCED) {
+		cfa = walk->registers[base] + (s64)rule->cfa_offset;
+		/* Of a caller only rbp and rsp are followed; assembler may have kept another one all the same. */
+		if (base != RBP && base != RSP && !walk->interrupted && cfa - rsp > 1 << 16)
+			return END_UNSUPPORTED;
+		if (kind == CFA_DEREFERENCED) {
+			if (bpf_probe_read_user(&cfa, sizeof(cfa), (void *)cfa))
+				return END_READ_FAULT;
+			cfa += (s64)rule->cfa_offset2;
+		}
+	} else if (kind == CFA_PLT) {
+		cfa = rsp + 8 + ((pc & 15) >= (u64)(s64)rule->cfa_offset ? 8 : 0);
+	} else {
+		return END_UNSUPPORTED;
+	}
+	if (cfa < rsp || (cfa == rsp && !walk->interrupted))
+		return END_BAD_FRAME;
+	if (in) {
+		if (!walk->interrupted)
+			return END_UNSUPPORTED;
+		ra = walk->registers[in - 1 & 15];
+	} else if (bpf_probe_read_user(&ra, sizeof(ra), (void *)(cfa - 8))) {
+		return END_READ_FAULT;
+	}
+	if (rule->rbp_kind == RBP_LOST) {
+		walk->registers[RBP] = 0;
+	} else if (rule->rbp_kind) {
+		at = rule->rbp_kind == RBP_FROM_CFA ? cfa : rule->rbp_kind == RBP_FROM_RBP ? rbp : rsp;
+		at += (s64)rule->rbp_offset;
+		if (bpf_probe_read_user(&walk->registers[RBP], sizeof(u64), (void *)at))
+			return END_READ_FAULT;
+	}
+	if (!ra)
+		return END_BASE;
+	walk->registers[RSP] = cfa;
+	walk->ip = ra;
+	walk->interrupted = 0;
+	walk->after = 1;
+	return 0;
+}
+
+/* To the caller of a frame, which is added to the stack. Returns an enum walk_end, 0 to go on. */
+inlined u32 step(struct walk *walk, struct stack *stack)
+{
+	u64 pc = walk->ip - walk->after, depth;
+	u32 end = find_rule(walk, pc), kind;
+
+	if (end)
+		return end;
+	kind = rule_of(walk)->cfa_kind;
+	if (kind == CFA_STOP)
+		return END_WHOLE;
+	if (kind == CFA_GAP)
+		end = step_by_frame_pointer(walk);
+	else if (kind == CFA_SIGNAL)
+		end = step_out_of_signal(walk);
+	else
+		end = step_by_rule(walk, pc);
+	if (end)
+		return end;
+	depth = stack->depth;
+	if (depth >= STACK_DEPTH)
+		return END_TOO_DEEP;
+	/* Whoever names callers looks at the byte before, which for a frame that a signal interrupted is wrong. */
+	stack->address[depth] = walk->ip + walk->interrupted;
+	stack->depth = depth + 1;
+	return 0;
+}
+
+int unwind_native(void *ctx)
+{
+	int first = 0;
+	struct walk *walk = walk_scratch.lookup(&first);
+	struct stack *stack = stack_scratch.lookup(&first);
+	u32 end = walk ? walk->end : 0;
+
+	if (!walk || !stack)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FRAMES_A_ROUND; i++) {
+		if (end)
+			break;
+		end = step(walk, stack);
+	}
+	if (!end && ++walk->rounds < ROUNDS) {
+		unwind_programs.call(ctx, UNWIND_NATIVE);
+		count(LOST_SCRATCH);
+		return 0;
+	}
+	stack->cut = end ? end : END_TOO_DEEP;
+	unwind_programs.call(ctx, UNWIND_DONE);
+	count(LOST_SCRATCH);
+	return 0;
+}
+
+/* As the kernel lays out what it saves: struct pt_regs, which is part of its interface for user space. */
+struct user_registers {
+	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+/* Where the registers of user mode are, of a task that is in the kernel. */
+inlined u64 saved_registers(u64 task)
+{
+	u64 stack = 0;
+
+	if (HAS_ENUM(bpf_func_id, BPF_FUNC_task_pt_regs))
+		return task_pt_regs(current_task_btf());
+	READ(task_struct, stack, &stack, task);
+	return stack + CONSTANT(unwind, kernel_stack_bytes) - sizeof(struct user_registers);
+}
+
+inlined int read_registers(u64 from, struct user_registers *registers)
+{
+	if (bpf_probe_read_kernel(registers, sizeof(*registers), (void *)(from + OFFSET(pt_regs, r15))))
+		return 0;
+	return (registers->cs & USER_MODE) == USER_MODE;
+}
+
+inlined void take_registers(struct walk *walk, struct user_registers *from)
+{
+	u64 *registers = walk->registers;
+
+	registers[RAX] = from->ax;
+	registers[RDX] = from->dx;
+	registers[RCX] = from->cx;
+	registers[RBX] = from->bx;
+	registers[RSI] = from->si;
+	registers[RDI] = from->di;
+	registers[RBP] = from->bp;
+	registers[RSP] = from->sp;
+	registers[R8] = from->r8;
+	registers[R9] = from->r9;
+	registers[R10] = from->r10;
+	registers[R11] = from->r11;
+	registers[R12] = from->r12;
+	registers[R13] = from->r13;
+	registers[R14] = from->r14;
+	registers[R15] = from->r15;
+	walk->ip = from->ip;
+	walk->first_ip = from->ip;
+	__builtin_memcpy(walk->first_registers, walk->registers, sizeof(walk->registers));
+}
+
+/* Whether user space has told the mappings of the current process; takes them. */
+inlined int take_process(struct walk *walk, u64 mm)
+{
+	u32 pid = current_tgid();
+	int first = 0;
+	struct unwind_process *process = unwind_processes.lookup(&pid);
+	struct unwind_control *control = unwind_control.lookup(&first);
+
+	if (!process || !control)
+		return 0;
+	if (!process->mm)
+		process->mm = mm;
+	if (process->mm != mm)	/* it has executed another program since, or is another process of the same number */
+		return 0;
+	walk->first_mapping = process->first;
+	walk->mappings = process->mappings;
+	walk->salt = ((u64)process->generation << 32 | control->epoch) * 0xD1B54A32D192ED03ULL;
+	return 1;
+}
+
+/*
+ * Begin the walk and go on with it in other programs. `registers` is where the ones that a perf event interrupted are,
+ * or 0. Returns without having found a stack, or one by frame pointers.
+ */
+inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
+{
+	u64 task = bpf_get_current_task(), mm = 0, word = 0;
+	struct user_registers user = {};
+	int first = 0;
+	struct walk *walk = walk_scratch.lookup(&first);
+	u16 opcode = 0;
+
+	stack->depth = 0;
+	stack->cut = END_WHOLE;
+	READ(task_struct, mm, &mm, task);
+	if (!walk || !mm)	/* the kernel's own, or at its end: there is no user stack */
+		return;
+	walk->end = 0;
+	walk->rounds = 0;
+	walk->after = 0;
+	walk->first_after = 0;
+	walk->interrupted = 1;
+	walk->first_ip = 0;
+	if (!registers || !read_registers(registers, &user)) {
+		if (!read_registers(saved_registers(task), &user)) {
+			stack->cut = END_NO_REGISTERS;
+			return;
+		}
+		/* In a system call `ip` is after it, which may be after the end of a function. */
+		bpf_probe_read_user(&opcode, sizeof(opcode), (void *)(user.ip - sizeof(opcode)));
+		walk->after = walk->first_after = opcode == SYSCALL_OPCODE;
+	}
+	if (user.cs == COMPAT_CODE) {
+		fill_stack(ctx, stack, BPF_F_USER_STACK);
+		return;
+	}
+	if (READ_BITS(task_struct, in_execve, task) && bpf_probe_read_user(&word, sizeof(word), (void *)user.sp))
+		return;		/* the old stack is gone, there is no new one yet */
+	take_registers(walk, &user);
+	stack->address[0] = user.ip;
+	stack->depth = 1;
+	if (!take_process(walk, mm))
+		walk->end = END_NO_PROCESS;
+	unwind_programs.call(ctx, UNWIND_NATIVE);
+	fill_stack(ctx, stack, BPF_F_USER_STACK);
+	walk->first_ip = 0;	/* nobody is there to take it */
+}
+
+inlined void walk_user_stack(void *ctx, struct stack *stack)
+{
+	u64 registers = 0;
+
+	READ(bpf_perf_event_data_kern, regs, &registers, ctx);
+	begin_walk(ctx, stack, registers);
+}
+
+inlined void walk_user_stack_of_task(void *ctx, struct stack *stack)
+{
+	begin_walk(ctx, stack, 0);
+}
+
+inlined int wants_more(u32 end)
+{
+	return end == END_NO_PROCESS || end == END_NO_MAPPING || end == END_NO_TABLE;
+}
+
+/* Registers and stack to user space, where the walk ended for want of knowledge. Returns 0, or its hash. */
+inlined u64 hand_over_stack(void *ctx, struct stack *stack)
+{
+	int first = 0;
+	struct walk *walk = walk_scratch.lookup(&first);
+	struct unwind_control *control = unwind_control.lookup(&first);
+	struct raw_stack *raw = 0;
+	u64 id = bpf_get_current_pid_tgid(), from;
+	u32 end = stack->cut;
+
+	if (!walk || !control || !walk->first_ip || !wants_more(end))
+		return 0;
+	if (control->credit > 0) {
+		__sync_fetch_and_add(&control->credit, -1);
+		raw = unwind_raw.ringbuf_reserve(sizeof(*raw));
+	}
+	if (!raw) {
+		fill_stack(ctx, stack, BPF_F_USER_STACK);
+		stack->cut = end | BY_FRAME_POINTERS;
+		return 0;
+	}
+	raw->time = bpf_ktime_get_ns();
+	raw->hash = ((raw->time ^ id << 32) * 0x9E3779B97F4A7C15ULL) | 1;
+	raw->ip = walk->first_ip;
+	__builtin_memcpy(raw->registers, walk->first_registers, sizeof(raw->registers));
+	raw->pid = id >> 32;
+	raw->tid = id;
+	raw->after = walk->first_after;
+	raw->bytes = 0;
+	from = walk->first_registers[RSP] & ~(RAW_CHUNK - 1ULL);
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < RAW_CHUNKS; i++) {
+		if (bpf_probe_read_user(raw->stack + i * RAW_CHUNK, RAW_CHUNK, (void *)(from + i * RAW_CHUNK)))
+			break;
+		raw->bytes = (i + 1) * RAW_CHUNK;
+	}
+	id = raw->hash;
+	unwind_raw.ringbuf_submit(raw, BPF_RB_NO_WAKEUP);
+	return id;
+}
+
+#endif
