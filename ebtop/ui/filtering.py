@@ -105,7 +105,7 @@ class Filtering:
                 return
             self._applied = wanted
             narrowed = self._source.health().narrowed
-            self._timeline.note(narrowed)
+            self._timeline.narrowed_to(narrowed)
             if self.selection is not None and narrowed:
                 self._tell(f"shown is only what matches {self.text}, collected only {narrowed}; F clears", "text")
 

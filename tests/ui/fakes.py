@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ebtop.errors import EbtopError
 from ebtop.store.check import Check
 from ebtop.store.containers import Container
+from ebtop.store.evidence import Note
 from ebtop.store.records import Batch, ConnectHistogram, Frame, StackRecord
 from ebtop.store.rows import ConnectRow, ExecRow, Rates, RetransmitRow, Snapshot, StackSpan, TcpRow
 from ebtop.store.selection import Pushed
@@ -144,7 +145,8 @@ class FakeTimeline:
         self.make = make
         self.batches: list[Batch] = []
         self.marks: list[object] = []
-        self.notes: list[str] = []
+        self.narrowings: list[str] = []
+        self.written: list[Note] = []
         self.selections: list[object] = []
         self.asked: list[int] = []
         self.past: Callable[[int], Snapshot] = lambda time_ns: empty_snapshot(time_ns=time_ns)
@@ -189,8 +191,14 @@ class FakeTimeline:
     def narrowed_at(self, time_ns: int) -> str:
         return self.narrowed
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def narrowed_to(self, text: str) -> None:
+        self.narrowings.append(text)
+
+    def note(self, text: str, time_ns: int | None = None) -> None:
+        self.written.append(Note(START_NS if time_ns is None else time_ns, text))
+
+    def notes(self) -> list[Note]:
+        return self.written
 
 
 def exec_row(pid: int, command: str = "", **changes: object) -> ExecRow:

@@ -205,9 +205,9 @@ def test_a_past_moment_tells_what_the_kernel_let_through_then() -> None:
     timeline = Timeline(clock, keep_s=60)
     for seconds, text in ((10, "pid:12"), (20, "pid:13"), (30, "")):
         clock.seconds = seconds
-        timeline.note(text)
+        timeline.narrowed_to(text)
     told = [timeline.narrowed_at(at(seconds)) for seconds in (9.9, 10, 19.9, 20, 30, 99)]
     assert told == ["", "pid:12", "pid:12", "pid:13", "", ""]
     clock.seconds = 85
-    timeline.note("comm:x")
+    timeline.narrowed_to("comm:x")
     assert [timeline.narrowed_at(at(seconds)) for seconds in (24, 26, 85)] == ["pid:13", "pid:13", "comm:x"]

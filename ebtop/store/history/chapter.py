@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Protocol
 
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.codec import Text, pack, same_text, unpack
@@ -23,12 +24,52 @@ _MAX_BLOCK = 512 << 20
 _OPEN = 1 << 63
 
 
+class StoredChapter(Protocol):
+    """A chapter for whoever reads it, wherever it is held."""
+
+    @property
+    def start_ns(self) -> int: ...
+    @property
+    def end_ns(self) -> int:
+        """When the next one began."""
+
+    @property
+    def first(self) -> int:
+        """The number of its first batch."""
+
+    @property
+    def records(self) -> int: ...
+    @property
+    def scanned(self) -> int:
+        """Connections in all its scans."""
+
+    @property
+    def text(self) -> Text:
+        """Cleans its texts."""
+
+    @property
+    def events(self) -> Sequence[bytes]:
+        """Segments, of which each can only be read after those before it."""
+
+    @property
+    def stacks(self) -> Sequence[bytes]:
+        """Of the same segment; b"" for none."""
+
+    @property
+    def newest_ns(self) -> Sequence[int]:
+        """When the last batch of the same segment came in."""
+
+    def state(self) -> StoreState:
+        """Of the store before the first batch. Raises CorruptData."""
+
+
 class Chapter:
     """Grows at its end until the next one begins. What is in its lists never changes, so that it can be read without
     a lock while it grows."""
 
     def __init__(self, start_ns: int, first: int, state: StoreState) -> None:
         """`first` is the number of its first batch."""
+        self.text: Text = same_text
         self.start_ns = start_ns
         self.end_ns = _OPEN
         """When the next one began."""
@@ -55,9 +96,9 @@ class Chapter:
     def is_packed(self) -> bool:
         return self._state is None
 
-    def state(self, text: Text = same_text) -> StoreState:
+    def state(self) -> StoreState:
         """Of the store before the first batch. Raises CorruptData."""
-        return self._state or unpack(StoreState, _inflated(zlib.decompressobj(), self.keyframe), text=text)
+        return self._state or unpacked_state(self.keyframe, self.text)
 
     def keep(self, keyframe: bytes) -> None:
         """Hold the state packed from now on."""
@@ -76,6 +117,11 @@ class Chapter:
 
 def packed_state(state: StoreState) -> bytes:
     return zlib.compress(pack(state), _LEVEL)
+
+
+def unpacked_state(keyframe: bytes, text: Text) -> StoreState:
+    """What `packed_state` made a keyframe of. Raises CorruptData."""
+    return unpack(StoreState, _inflated(zlib.decompressobj(), keyframe), text=text)
 
 
 class ChapterWriter:
@@ -101,13 +147,13 @@ class ChapterWriter:
 class StackSegments:
     """Reads the stacks of one chapter, one segment after the other."""
 
-    def __init__(self, chapter: Chapter, from_ns: int, text: Text = same_text) -> None:
+    def __init__(self, chapter: StoredChapter, from_ns: int) -> None:
         """Those that came in at `from_ns` and later."""
         self._chapter = chapter
         self._from_ns = from_ns
         self._needed = chapter.end_ns >= from_ns
         self._stream = zlib.decompressobj()
-        self._reader = StackReader(text)
+        self._reader = StackReader(chapter.text)
 
     def at(self, position: int) -> list[tuple[Drain, list[StackRecord]]]:
         """The drains of a segment and their stacks. To be asked for every segment in turn. Raises CorruptData."""
@@ -118,7 +164,7 @@ class StackSegments:
         return self._reader.unpack(_inflated(self._stream, data), names_only=names_only)
 
 
-def chapter_spans(chapter: Chapter, segments: int, from_ns: int, until_ns: int) -> list[StackSpan]:
+def chapter_spans(chapter: StoredChapter, segments: int, from_ns: int, until_ns: int) -> list[StackSpan]:
     """The stacks of the first so many segments that came in after `from_ns` and no later than `until_ns`.
 
     Raises CorruptData.
@@ -137,12 +183,11 @@ class ChapterReader:
 
     def __init__(
         self,
-        chapter: Chapter,
+        chapter: StoredChapter,
         *,
         scans: bool,
         stacks_from_ns: int,
         pushed: Pushed | None = None,
-        text: Text = same_text,
     ) -> None:
         """Without `scans` batches have none. Stacks that came in earlier than `stacks_from_ns` are left out, and so is
         most of what is outside of `pushed`."""
@@ -150,8 +195,8 @@ class ChapterReader:
         self._with_scans = scans
         self._position = 0
         self._stream = zlib.decompressobj()
-        self._segments = SegmentReader(pushed, text)
-        self._stacks = StackSegments(chapter, stacks_from_ns, text)
+        self._segments = SegmentReader(pushed, chapter.text)
+        self._stacks = StackSegments(chapter, stacks_from_ns)
 
     def next(self) -> tuple[int, list[Arrived]] | None:
         """The number of the first batch of the next segment, and its batches. None: there is none so far.

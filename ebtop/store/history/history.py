@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
 from ebtop.store.history.arrived import Arrived
-from ebtop.store.history.chapter import Chapter, ChapterWriter, packed_state
+from ebtop.store.history.chapter import Chapter, ChapterWriter, StoredChapter, packed_state
 from ebtop.store.records import Batch
 from ebtop.store.store import StoreState
 
@@ -39,11 +39,11 @@ class Segment(NamedTuple):
 class Reach(NamedTuple):
     """All there is at one moment, for a reader."""
 
-    chapters: list[Chapter]
+    chapters: Sequence[StoredChapter]
     """Oldest first."""
-    segments: list[int]
+    segments: Sequence[int]
     """How many the same chapter has."""
-    waiting: list[Segment]
+    waiting: Sequence[Segment]
     """What is not, or not yet known to be, in the chapters; some of it may be by now."""
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from ebtop.store.history.arrived import Arrived
-from ebtop.store.history.chapter import Chapter, ChapterReader
+from ebtop.store.history.chapter import ChapterReader, StoredChapter
 from ebtop.store.history.history import Reach
 from ebtop.store.selection import Pushed
 
@@ -15,7 +15,7 @@ class Replay:
     """Begins at the start of a chapter; can go on later from where it stopped."""
 
     def __init__(
-        self, chapter: Chapter, *, scans_from_ns: int = 0, stacks_from_ns: int = 0, pushed: Pushed | None = None
+        self, chapter: StoredChapter, *, scans_from_ns: int = 0, stacks_from_ns: int = 0, pushed: Pushed | None = None
     ) -> None:
         """What nobody needs can be left out: stacks from before `stacks_from_ns`, scans of chapters that ended before
         `scans_from_ns`, most of what is outside of `pushed`."""
@@ -66,7 +66,7 @@ class Replay:
         self._ready.extend(enumerate(arrived, first))
         return True
 
-    def _open(self, chapter: Chapter) -> ChapterReader:
+    def _open(self, chapter: StoredChapter) -> ChapterReader:
         return ChapterReader(
             chapter,
             scans=chapter.end_ns >= self._scans_from_ns,
