@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ebtop import __version__
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from ebtop.probes.base import Settings
     from ebtop.probes.filters import FilterSpec
     from ebtop.store.filter import Filter
+    from ebtop.store.redact import Redactor
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt])?i?b?", re.ASCII | re.IGNORECASE)
+_UNIT_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_MAX_FILES = 999
 _SCREEN_DRAIN_S = 0.25
 """The screen moves once a second: its records may come in larger, cheaper batches."""
 _DEMO_GREETING = "a demo: Enter goes into a row, ? explains a pane, q ends it all"
@@ -64,10 +69,19 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def parse_size(text: str) -> int:
+    """Bytes from "500M", "1.5G", "65536"; units are powers of 1024. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not a size", "", "give bytes, or as 500M, 2G")
+    return int(float(match["number"]) * _UNIT_BYTES[(match["unit"] or "").lower()])
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "live")
-    options = _parser().parse_args(arguments)
+    before, command = _split(arguments) if arguments[0] == "record" else (arguments, None)
+    options = _parser().parse_args(before)
     if options.command == "doctor":
         from ebtop.kernel import doctor
 
@@ -80,6 +94,8 @@ def _run(arguments: list[str]) -> int:
     chosen, filter_spec = _chosen(options.filter), _filter(options)
     if options.command == "trace":
         return _trace(options, settings, filter_spec, chosen)
+    if options.command == "record":
+        return _record(options, settings, filter_spec, chosen, command)
     return _live(options, settings, filter_spec, chosen)
 
 
@@ -92,6 +108,58 @@ def _trace(options: argparse.Namespace, settings: Settings, filter_spec: FilterS
     interval = parse_duration(options.interval) if options.interval is not None else None
     _require_privileges()
     return trace(TraceOptions(probes, options.json, duration, interval, settings, filter_spec, chosen))
+
+
+def _record(
+    options: argparse.Namespace,
+    settings: Settings,
+    filter_spec: FilterSpec,
+    chosen: Filter | None,
+    command: tuple[str, ...] | None,
+) -> int:
+    from ebtop.probes import parse_names
+    from ebtop.record import RecordOptions, record
+
+    probes = parse_names(options.probes)
+    duration = parse_duration(options.duration) if options.duration is not None else None
+    max_bytes = parse_size(options.max_size)
+    if not 1 <= options.rotate <= _MAX_FILES:
+        raise UsageError(f"can't rotate {options.rotate} files", "", f"give --rotate 1 to {_MAX_FILES}")
+    if command is not None and not command:
+        raise UsageError("there is no command behind --", "", "as in: ebtop record -o FILE -- make test")
+    if command and (filter_spec.pids or duration is not None):
+        raise UsageError("a command has a pid and a duration of its own", "", "leave out --pid and --duration")
+    output = _output_path(options.output)
+    _require_privileges()
+    return record(
+        RecordOptions(
+            output, probes, duration, max_bytes, options.rotate, options.force, _redactor(options.no_redact),
+            clean(options.title), command or (), settings, filter_spec, chosen,
+        )
+    )  # fmt: skip
+
+
+def _output_path(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".ebtop":
+        raise UsageError(f"{text!r} is no snapshot file", "its name has to end in .ebtop", "name it incident.ebtop")
+    return path
+
+
+def _redactor(off: bool) -> Redactor | None:
+    """What masks secrets in files, with what the user adds; None = they are written as they are."""
+    from ebtop.store.redact import Redactor, load_rules
+    from ebtop.ui.folders import config_folder
+
+    return None if off else Redactor(load_rules(config_folder() / "redact.toml"))
+
+
+def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """The arguments before --, and the command behind it; None = there is no --."""
+    if "--" not in arguments:
+        return arguments, None
+    at = arguments.index("--")
+    return arguments[:at], tuple(arguments[at + 1 :])
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:
@@ -225,9 +293,28 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--json", action="store_true", help="one JSON object a line")
     trace.add_argument("--duration", metavar="T", help="stop after T: seconds, or 30s, 5m")
     trace.add_argument("--interval", metavar="T", help="print stacks every T, not only at the end")
-    for command in (live, trace):
+    record = commands.add_parser(
+        "record", help="into a file, without a screen", allow_abbrev=False,
+        usage="ebtop record -o FILE.ebtop [--duration T] [--max-size SIZE] [--rotate N] [FILTERS] [-- COMMAND ARGS...]",
+        description="Records what the probes see into a file that `ebtop replay` and sqlite3 open. With a command: "
+        "that and all it starts, to its end; its exit code is that of ebtop.",
+    )  # fmt: skip
+    record.add_argument("-o", "--output", metavar="FILE", required=True, help="the file, NAME.ebtop")
+    record.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
+    record.add_argument("--duration", metavar="T", help="end after T: seconds, or 30s, 5m, 2h")
+    record.add_argument(
+        "--max-size", metavar="SIZE", default="1G", help="end when the file is so large: 500M, 2G (%(default)s)"
+    )
+    record.add_argument(
+        "--rotate", metavar="N", type=int, default=1,
+        help="go on in a new file instead; N files together take --max-size, the oldest goes",
+    )  # fmt: skip
+    record.add_argument("--title", metavar="TEXT", default="", help="what it is about")
+    record.add_argument("--force", action="store_true", help="replace the file if it exists")
+    _add_redact(record)
+    for command in (live, trace, record):
         _add_filters(command)
-    for command in (live, demo, trace):
+    for command in (live, demo, trace, record):
         command.add_argument("--rate", metavar="HZ", type=int, default=49, help="CPU samples a second (%(default)s)")
         command.add_argument(
             "--min-latency", metavar="MS", type=float, default=100.0,
@@ -236,6 +323,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="one JSON object")
     return parser
+
+
+def _add_redact(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-redact", action="store_true", help="write secrets in command lines as they are")
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import select
-import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from ebtop.ending import on_signal
 from ebtop.errors import EbtopError
 from ebtop.export.columns import Columns
 from ebtop.export.ndjson import JsonLines
@@ -48,7 +47,7 @@ def trace(options: TraceOptions) -> int:
     output = _output()
     source = LiveSource(options.probes, options.settings, options.filter_spec, on_log=_say)
     printer = _Printer(options, output, source.stop, source.containers)
-    _on_signal(source.stop)
+    on_signal(source.stop)
     try:
         if options.chosen is not None:
             source.narrow(options.chosen.pushed(), frozenset(options.probes))
@@ -243,20 +242,6 @@ def probe_stats(
             )
         )  # fmt: skip
     return stats
-
-
-def _on_signal(stop: Callable[[], None]) -> None:
-    """Have SIGINT, SIGTERM and SIGHUP call `stop`, in a thread: a handler may interrupt whoever holds stop's lock."""
-    caught: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put() may be interrupted by itself
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
-            signal.signal(number, lambda number, _: caught.put(number))
-
-    def wait() -> None:
-        caught.get()
-        stop()
-
-    threading.Thread(target=wait, name="ebtop-signals", daemon=True).start()
 
 
 def _output() -> TextIO:

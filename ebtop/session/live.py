@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from ebtop import __version__
 from ebtop.errors import EbtopError
 from ebtop.kernel import attach
 from ebtop.kernel.accounting import RunTimeStats
 from ebtop.kernel.containers import ContainerNames
+from ebtop.kernel.host_facts import host_facts
 from ebtop.kernel.node_load import NodeMeter
 from ebtop.kernel.process_facts import ProcessReader
 from ebtop.probes import DEFAULT
@@ -31,6 +33,7 @@ from ebtop.session.naming import NamingThread
 from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.check import Check
 from ebtop.store.containers import ContainerLookup
+from ebtop.store.evidence import CollectionFacts
 from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.selection import Pushed
 from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
@@ -74,6 +77,11 @@ class LiveSource:
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         settings = settings or Settings()
         self.hertz = settings.hertz
+        self.host = host_facts()
+        self.collection = CollectionFacts(
+            __version__, self.probe_names, settings.hertz, settings.min_latency_ms,
+            filter_spec.describe() if filter_spec is not None else "", "",
+        )  # fmt: skip
         self._set = ProbeSet(settings, self.log)
         self._filter = Filtering(self._set, filter_spec or FilterSpec(), self.log)
         self._failed: dict[str, EbtopError] = {}

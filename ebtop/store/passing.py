@@ -51,12 +51,12 @@ def events(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Record]:
 
 def summed_stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[StackRecord]:
     """The stacks of a range, each distinct one of a process and thread name once."""
-    sums: dict[StackRecord, tuple[int, int]] = {}
+    sums: dict[StackRecord, tuple[int, int, int]] = {}
     for _, batch in arrivals(reach, from_ns, until_ns):
         for record in batch.records:
             if type(record) is StackRecord and from_ns <= record.time_ns <= until_ns:
-                identity = record._replace(time_ns=0, samples=0)
-                samples, _ = sums.get(identity, (0, 0))
-                sums[identity] = samples + record.samples, record.time_ns
-    for identity, (samples, time_ns) in sums.items():
-        yield identity._replace(time_ns=time_ns, samples=samples)
+                identity = record._replace(time_ns=0, samples=0, amount=0)
+                samples, amount, latest_ns = sums.get(identity, (0, 0, 0))
+                sums[identity] = samples + record.samples, amount + record.amount, max(latest_ns, record.time_ns)
+    for identity, (samples, amount, time_ns) in sums.items():
+        yield identity._replace(time_ns=time_ns, samples=samples, amount=amount)

@@ -98,6 +98,7 @@ def selected(batch: Batch, predicate: Predicate) -> Batch:
         None if pending is None else tuple(filter(predicate, pending)),
         batch.sampled_s,
         batch.sampled_kind,
+        batch.modules,
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ebtop.store.check import Check
 from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch
 from ebtop.store.selection import Pushed
+
+if TYPE_CHECKING:
+    from ebtop.store.evidence import CollectionFacts, HostFacts
 
 Sink = Callable[[Batch], None]
 
@@ -149,6 +152,10 @@ class Source(Protocol):
     live: bool
     probe_names: tuple[str, ...]
     containers: ContainerLookup
+    host: HostFacts
+    """The node that the records are of."""
+    collection: CollectionFacts
+    """What collects them, and what it was asked for at first."""
     hertz: int
     """How often each CPU is sampled, a second."""
 

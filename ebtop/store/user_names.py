@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from ebtop.text import printable
 
 _MAX_BYTES = 4 << 20
+_MAX_KNOWN = 4096
 
 
 class UserNames:
@@ -55,3 +57,36 @@ class UserNames:
                 names.setdefault(uid, printable(fields[0]))
                 homes.setdefault(uid, os.fsdecode(fields[5]))
         self._names, self._homes, self._version = names, homes, version
+
+
+class ShownUsers:
+    """The users of the node that this process is about: its own, or that of a file."""
+
+    def __init__(self) -> None:
+        self._node = UserNames()
+        self._other: Mapping[int, str] | None = None
+        self._known: dict[int, str] = {}
+
+    def show(self, users: Mapping[int, str]) -> None:
+        """Those of another node from now on, by uid."""
+        self._other = users
+        self._known = {}
+
+    def name(self, uid: int) -> str:
+        """The user's name, or the uid as text where there is none. Asked for every record: looked up once."""
+        known = self._known.get(uid)
+        if known is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._node.name(uid) if self._other is None else self._other.get(uid)
+            known = self._known[uid] = found or str(uid)
+        return known
+
+    def uid(self, name: str) -> int | None:
+        """The number of a user; None when there is no such user, or it is not known."""
+        if self._other is None:
+            return self._node.uid(name)
+        return next((uid for uid, known in self._other.items() if known == name), None)
+
+
+SHOWN = ShownUsers()

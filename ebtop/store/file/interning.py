@@ -14,7 +14,6 @@ from ebtop.store.records import Frame, StackRecord
 _AT_HAND = 20_000
 """Numbers of each kind kept in memory, twice as many at most."""
 _to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_FRAMES = StackRecord._fields.index("frames")
 
 Key = TypeVar("Key")
 
@@ -93,8 +92,8 @@ class Interned:
         return self._stacks.of(_to_json(list(map(self._frames.of, frames))))
 
     def task(self, record: StackRecord) -> int:
-        """All of a sample's record but when, how many and which stack."""
-        return self._tasks.of(record._replace(time_ns=0, samples=0, frames=()))
+        """All of a sample's record but when, how many, how much and which stack."""
+        return self._tasks.of(record._replace(time_ns=0, samples=0, amount=0, frames=()))
 
     def flush(self) -> None:
         for numbers in (self._tasks, self._stacks, self._frames, self._strings):

@@ -35,7 +35,7 @@ EVENTS: dict[type[Record], tuple[str, str]] = {
 """Table and view of each type of record but stacks."""
 OPEN, PENDING = "open_rows", "pending_rows"
 """Connections that were open, and connects that were pending, when that was written down last."""
-NOT_OF_A_TASK = frozenset({"time_ns", "samples", "frames"})
+NOT_OF_A_TASK = frozenset({"time_ns", "samples", "amount", "frames"})
 """The fields of a stack's record that are not in `tasks`."""
 
 _TABLES = """
@@ -50,7 +50,8 @@ CREATE TABLE segments(
 CREATE TABLE health_blocks(first_ns INTEGER PRIMARY KEY, last_ns INTEGER NOT NULL, seconds BLOB NOT NULL);
 CREATE TABLE stack_paths(id INTEGER PRIMARY KEY, frames TEXT NOT NULL);
 CREATE TABLE sample_rows(
-    time_s INTEGER, task INTEGER, stack INTEGER, samples INTEGER NOT NULL, PRIMARY KEY(time_s, task, stack)
+    time_s INTEGER, task INTEGER, stack INTEGER, samples INTEGER NOT NULL, amount INTEGER NOT NULL,
+    PRIMARY KEY(time_s, task, stack)
 ) WITHOUT ROWID;
 CREATE TABLE note_rows(time_ns INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE TABLE gap_rows(from_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL, what TEXT NOT NULL);
@@ -86,13 +87,14 @@ CREATE VIEW slow_connects AS
     ORDER BY latency_ms DESC;
 CREATE VIEW failed_execs AS SELECT * FROM execs WHERE ret < 0;
 CREATE VIEW stacks AS
-    SELECT {{task_columns}}, sum(s.samples) AS samples, sum(s.samples) * t.period_ns / 1e9 AS cpu_s, (
+    SELECT {{task_columns}}, sum(s.samples) AS samples, sum(s.samples) * t.period_ns / 1e9 AS cpu_s,
+        sum(s.amount) AS amount, (
         SELECT group_concat(name, ';') FROM (
             SELECT replace(f.name, ';', ':') || CASE f.kind WHEN 'kernel' THEN '_[k]' ELSE '' END AS name
             FROM json_each(p.frames) j JOIN frames f ON f.id = j.value ORDER BY j.key)
         ) AS stack
     FROM sample_rows s JOIN tasks t ON t.id = s.task JOIN stack_paths p ON p.id = s.stack
-    GROUP BY s.task, s.stack ORDER BY samples DESC;
+    GROUP BY s.task, s.stack ORDER BY sum(s.samples) DESC;
 CREATE VIEW notes AS SELECT {_TIME.format("time_ns")} AS time, text, time_ns FROM note_rows ORDER BY time_ns;
 CREATE VIEW gaps AS
     SELECT {_TIME.format("from_ns")} AS since, {_TIME.format("until_ns")} AS until, what FROM gap_rows ORDER BY from_ns;

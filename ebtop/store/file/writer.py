@@ -212,14 +212,14 @@ class FileWriter:
         rows: list[Sequence[Value]] = []
         self._guard(lambda: rows.extend(map(self._sample, records)))
         self._many(
-            "INSERT INTO sample_rows VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET samples = samples + excluded.samples",
+            "INSERT INTO sample_rows VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET samples = samples + excluded.samples, amount = amount + excluded.amount",
             rows,
         )
 
     def _sample(self, record: StackRecord) -> Sequence[Value]:
         time_s = record.time_ns // (schema.SAMPLES_S * 10**9) * schema.SAMPLES_S
-        return time_s, self._names.task(record), self._names.stack(record.frames), record.samples
+        return time_s, self._names.task(record), self._names.stack(record.frames), record.samples, record.amount
 
     def _made(self, maker: Rows, records: Sequence[tuple[Any, ...]]) -> list[list[Value]]:
         made: list[list[Value]] = []

@@ -47,10 +47,27 @@ class Reach(NamedTuple):
     """What is not, or not yet known to be, in the chapters; some of it may be by now."""
 
 
+class Packed(NamedTuple):
+    """A segment that was packed, for whoever writes it down."""
+
+    chapter: Chapter
+    first: int
+    """The number of its first batch."""
+    arrived: Sequence[Arrived]
+    events: bytes
+    stacks: bytes
+    records: int
+    scanned: int
+
+
 class History:
     """`lock` guards every method but `work`, and is held by the caller."""
 
-    def __init__(self, lock: Lock, keep_ns: int, cap_bytes: int) -> None:
+    def __init__(
+        self, lock: Lock, keep_ns: int, cap_bytes: int, on_packed: Callable[[Packed], None] = lambda _: None
+    ) -> None:
+        """`on_packed` is called by `work`, in its thread and without the lock."""
+        self._on_packed = on_packed
         self._lock = lock
         self._keep_ns = keep_ns
         self._cap_bytes = cap_bytes
@@ -93,9 +110,7 @@ class History:
             self._forget()
         self._newest_ns = now_ns = max(now_ns, self._newest_ns)
         if self._open is not None and self._is_full(self._open, now_ns):
-            self._cut.append(self._open)
-            self._cut_records += self._open_records
-            self._open, self._open_records = None, 0
+            self.cut()
         if self._open is None:
             self._open = Segment(self._chapter_at(now_ns, state), self._next, [])
         arrived = Arrived(now_ns, batch)
@@ -111,9 +126,16 @@ class History:
             waiting.append(self._open._replace(arrived=list(self._open.arrived)))
         return Reach(list(self._chapters), [len(chapter.events) for chapter in self._chapters], waiting)
 
-    def work(self) -> None:
-        """Pack what waits; without the lock. When another thread is at it already, it does this too."""
-        if not self._cut or not self._working.acquire(blocking=False):
+    def cut(self) -> None:
+        """Have `work` pack also what came in just now."""
+        if self._open is not None:
+            self._cut.append(self._open)
+            self._cut_records += self._open_records
+            self._open, self._open_records = None, 0
+
+    def work(self, *, wait: bool = False) -> None:
+        """Pack what waits; without the lock. When another thread is at it already, it does this too: `wait` for it."""
+        if not (wait or self._cut) or not self._working.acquire(blocking=wait):
             return
         try:
             while (segment := self._oldest_cut()) is not None:
@@ -140,6 +162,7 @@ class History:
                 self._cut.popleft()
                 self._cut_records -= records
             self._trim()
+        self._on_packed(Packed(chapter, segment.first, segment.arrived, events, stacks, records, scanned))
 
     def _is_full(self, segment: Segment, now_ns: int) -> bool:
         return now_ns - segment.arrived[0].time_ns >= _SEGMENT_NS or self._open_records >= _SEGMENT_RECORDS

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
-from ebtop.store.user_names import UserNames
+from ebtop.store.user_names import SHOWN
 from ebtop.ui.columns import Column
 from ebtop.units import rate, size
 
@@ -15,13 +14,10 @@ R = TypeVar("R", bound=Hashable)
 QUIET = "·"
 """Stands for a rate of 0."""
 
-_users = UserNames()
 
-
-@lru_cache(maxsize=4096)
 def user_name(uid: int) -> str:
     """The name in the node's own list, or the number."""
-    return _users.name(uid) or str(uid)
+    return SHOWN.name(uid)
 
 
 def user_column(uid: Callable[[R], int | None], rank: int = 0, *, hidden: bool = False) -> Column[R]:
