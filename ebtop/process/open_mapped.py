@@ -33,6 +33,19 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
     return None
 
 
+def why_not_opened(process: Process, mapping: Mapping) -> str:
+    """What stood in the way of `open_mapped`, in a few words."""
+    try:
+        os.stat(f"/proc/{process.pid}/map_files")
+        os.stat(f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+    except PermissionError:
+        return "no permission: it takes root, or CAP_SYS_ADMIN"
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        return f"it was deleted: {reason}" if mapping.file.deleted else f"in its mount namespace: {reason}"
+    return "it is no file any more that can be opened"
+
+
 def _is_mapped(status: os.stat_result, mapping: Mapping, exact: bool) -> bool:
     # The device is not compared: btrfs and overlayfs show another one in maps than in stat.
     return stat.S_ISREG(status.st_mode) and (exact or status.st_ino == mapping.file.inode)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader
 from ebtop.process.mappings import MappedFile, Mapping, read_mappings
-from ebtop.process.open_mapped import open_mapped
+from ebtop.process.open_mapped import open_mapped, why_not_opened
 from ebtop.process.processes import Process, Processes
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.debug_files import debug_file
@@ -55,6 +55,14 @@ class Binaries:
                 return None
             binary = self._open(process, mapping)
         return binary if isinstance(binary, Binary) else None
+
+    def why_unreadable(self, process: Process, mapping: Mapping) -> str:
+        """Of a file that `get` has nothing of, a few words."""
+        if mapping.file not in process.unreadable:
+            return "it is no ELF file"
+        if not process.alive:
+            return "the process ended before"
+        return why_not_opened(process, mapping)
 
     def _open(self, process: Process, mapping: Mapping) -> Binary | NotElf | None:
         opened = open_mapped(self._processes, process, mapping)

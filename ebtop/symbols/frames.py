@@ -1,12 +1,10 @@
-"""Resolved frames by key, bounded, and the frames that have no name."""
+"""Resolved frames by key, bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
 from ebtop.store.records import Frame
-
-UNKNOWN = Frame("[unknown]", "unknown", "")
 
 _ENTRY_BYTES = 350
 """A frame, its key and its place in the dictionary, without the text, roughly."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from ebtop.store.records import Frame
-from ebtop.symbols.frames import UNKNOWN, FrameCache
+from ebtop.store.unnamed import KERNEL
+from ebtop.symbols.frames import FrameCache
 from ebtop.symbols.packed import PackedStrings
 from ebtop.symbols.table import best_alias
 from ebtop.text import printable
@@ -94,7 +95,7 @@ class KernelSymbols:
             self._read_again_when_due()
             found = self._find_core(address) or self._later.find(address)
         if found is None:
-            return UNKNOWN
+            return KERNEL
         name, module = found
         frame = Frame(printable(name), "kernel", printable(module))
         self._cache.put(address, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from ebtop.process.mappings import MappedFile
 from ebtop.store.records import ModuleFacts
@@ -24,7 +25,7 @@ class NewModules:
     def memory_bytes(self) -> int:
         return 500 * len(self._told)
 
-    def note(self, file: MappedFile, binary: Binary | None) -> None:
+    def note(self, file: MappedFile, binary: Binary | None, why_unreadable: Callable[[], str]) -> None:
         """A frame lies in this file; None = it can not be read."""
         name = file.label
         if not name or not (file.on_disk or binary is not None):
@@ -34,8 +35,10 @@ class NewModules:
             self._told.move_to_end(file)
             if binary is None or (known.build_id, known.symbols) == (binary.build_id.hex(), binary.symbols):
                 return
-        build_id, symbols = (binary.build_id.hex(), binary.symbols) if binary is not None else ("", "unreadable")
-        facts = ModuleFacts(name, printable(file.path), build_id, symbols)
+        if binary is not None:
+            facts = ModuleFacts(name, printable(file.path), binary.build_id.hex(), binary.symbols)
+        else:
+            facts = ModuleFacts(name, printable(file.path), "", f"unreadable: {why_unreadable()}")
         self._told[file] = facts
         self._new.append(facts)
         if len(self._told) > _TOLD_MAX:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.process.processes import Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
+from ebtop.store.unnamed import ENDED, UNKNOWN, jit_frame
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_complete, is_entry
-from ebtop.symbols.frames import UNKNOWN, FrameCache
+from ebtop.symbols.frames import FrameCache
 from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
@@ -81,7 +82,7 @@ class Symbolizer:
         if user and process is not None:
             user_frames = self._user_frames(process, _lookup_addresses(user))
         elif user:
-            user_frames = [UNKNOWN] * len(user)
+            user_frames = [ENDED] * len(user)
         user_frames.reverse()
         kernel_frames = [self.kernel.frame(address) for address in _lookup_addresses(kernel)]
         kernel_frames.reverse()
@@ -106,7 +107,7 @@ class Symbolizer:
         if mapping is None:
             return UNKNOWN
         binary = self._binaries.get(process, mapping)
-        self._modules.note(mapping.file, binary)
+        self._modules.note(mapping.file, binary, lambda: self._binaries.why_unreadable(process, mapping))
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
             return self._compiled_frame(process, mapping, address)
@@ -122,7 +123,7 @@ class Symbolizer:
         frame = self._java.frame(process, address) if anonymous else None
         frame = frame or self._perf_maps.frame(process, address)
         if frame is None and anonymous and file.path not in _SPECIAL_AREAS:
-            return Frame(f"[JIT {process.program or 'unknown'}]", "jit", "")
+            return jit_frame(process.program)
         return frame or _unnamed(file, _file_offset(mapping, address))
 
 

@@ -13,7 +13,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from ebtop.store.records import Frame
+from ebtop.store.records import Frame, ModuleFacts
 from ebtop.symbols.symbolizer import Symbolizer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -176,9 +176,24 @@ def test_ended_process_still_resolves_once_noted(
     unseen.end()
     clock.advance()
     assert one(symbolizer, noted.pid, address).name == "inner"
-    assert one(symbolizer, unseen.pid, other).name == "[unknown]"
+    assert one(symbolizer, unseen.pid, other).name == "[process ended]"
     symbolizer.forget(noted.pid)
-    assert one(symbolizer, noted.pid, address).name == "[unknown]"
+    assert one(symbolizer, noted.pid, address).name == "[process ended]"
+
+
+def test_file_that_was_gone_before_it_was_read(
+    build: Callable[..., Path], run: Callable[..., Target], symbolizer: Symbolizer, clock: Clock
+) -> None:
+    path = build("gone", TARGET)
+    target = run(path)
+    address = target.ask("functions")[1]
+    symbolizer.note_process(target.pid)
+    path.unlink()
+    target.end()
+    clock.advance()
+    frame = one(symbolizer, target.pid, address)
+    assert (frame.kind, frame.module, frame.name[:8]) == ("unknown", "gone", "[gone+0x")
+    assert symbolizer.new_modules() == (ModuleFacts("gone", str(path), "", "unreadable: the process ended before"),)
 
 
 def test_library_loaded_later(

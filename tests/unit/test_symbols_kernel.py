@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ebtop.symbols.frames import UNKNOWN
+from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.kernel import RELOAD_MAX_S, RELOAD_S, KernelSymbols
 
 CORE = """\
@@ -67,14 +67,14 @@ def test_functions_by_address(symbols: KernelSymbols, address: int, name: str, m
 
 @pytest.mark.parametrize("address", [0, 0x400000, 0xFFFFFFFF80FFFFFF, 0xFFFFFFFF82000000, 0xFFFFFFFFC0100000])
 def test_addresses_that_are_nobodys(symbols: KernelSymbols, address: int) -> None:
-    assert symbols.frame(address) == UNKNOWN
+    assert symbols.frame(address) == KERNEL
 
 
 def test_hidden_addresses_are_said_with_the_remedy(kallsyms: Path, clock: Clock) -> None:
     lines = [f"{0:016x} {line.split(' ', 1)[1]}" for line in CORE.splitlines()]
     kallsyms.write_text("\n".join(lines) + "\n")
     symbols = KernelSymbols(str(kallsyms), clock)
-    assert symbols.frame(0xFFFFFFFF81000100) == UNKNOWN
+    assert symbols.frame(0xFFFFFFFF81000100) == KERNEL
     assert symbols.restricted
     assert "kptr_restrict" in symbols.error
     assert "sysctl" in symbols.fix
@@ -90,17 +90,17 @@ def test_unreadable_file_is_no_exception(tmp_path: Path, content: str | None) ->
     if content is not None:
         path.write_text(content)
     symbols = KernelSymbols(str(path))
-    assert symbols.frame(0xFFFFFFFF81000100) == UNKNOWN
+    assert symbols.frame(0xFFFFFFFF81000100) == KERNEL
     assert symbols.restricted
     assert symbols.error
 
 
 def test_what_is_loaded_later_is_found_after_a_while(kallsyms: Path, symbols: KernelSymbols, clock: Clock) -> None:
     address = 0xFFFFFFFFC0200010
-    assert symbols.frame(address) == UNKNOWN
+    assert symbols.frame(address) == KERNEL
     with kallsyms.open("a") as file:
         file.write("ffffffffc0200000 t bpf_prog_0123456789abcdef_trace\t[bpf]\n")
-    assert symbols.frame(address) == UNKNOWN
+    assert symbols.frame(address) == KERNEL
     clock.now += RELOAD_S
     assert symbols.frame(address) == ("bpf_prog_0123456789abcdef_trace", "kernel", "bpf")
     assert symbols.frame(0xFFFFFFFF81000100).name == "do_one_thing"
@@ -112,7 +112,7 @@ def test_new_neighbour_takes_over_addresses(kallsyms: Path, symbols: KernelSymbo
     with kallsyms.open("a") as file:
         file.write("ffffffffc0002100 t bpf_prog_new\t[bpf]\n")
     clock.now += RELOAD_S
-    assert symbols.frame(0xFFFFFFFFC0300000) == UNKNOWN
+    assert symbols.frame(0xFFFFFFFFC0300000) == KERNEL
     assert symbols.frame(address).name == "bpf_prog_new"
 
 
