@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from ebtop.store.flame_paths import is_code
+from ebtop.store.flame_paths import is_code, named
 from ebtop.store.flame_tree import FlameTree
-from ebtop.store.records import Frame
+from ebtop.store.records import Frame, StackRecord
 
 
 class Function(NamedTuple):
@@ -16,6 +17,21 @@ class Function(NamedTuple):
     own: int
     total: int
     """Every stack that has it counted once, however often it recurs in there."""
+
+
+def functions_of(stacks: Iterable[tuple[StackRecord, int]]) -> list[Function]:
+    """The same as a `FunctionTable` of a tree of these stacks, each with its weight, without making one."""
+    own: dict[Frame, int] = {}
+    total: dict[Frame, int] = {}
+    for stack, weight in stacks:
+        frames = named(stack.frames)
+        for frame in set(frames):
+            total[frame] = total.get(frame, 0) + weight
+        if frames:
+            own[frames[-1]] = own.get(frames[-1], 0) + weight
+    rows = [Function(frame, own.get(frame, 0), every) for frame, every in total.items() if every and is_code(frame)]
+    rows.sort(key=lambda row: (row.own, row.total), reverse=True)
+    return rows
 
 
 class FunctionTable:

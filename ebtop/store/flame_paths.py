@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ebtop.store.records import Frame, StackRecord
@@ -34,13 +35,18 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
         frames.append(Frame(stack.thread or stack.comm or "?", "thread", ""))
     if not stack.complete:
         frames.append(CUT)
-    frames += [
-        Frame(unnamed_in(frame.module), "unknown", frame.module) if frame.kind == "unknown" and frame.module else frame
-        for frame in stack.frames
-    ]
+    frames += named(stack.frames)
     if shape.callers:
         frames.reverse()
     return frames
+
+
+def named(frames: Sequence[Frame]) -> list[Frame]:
+    """Code without symbols under its module's name."""
+    return [
+        Frame(unnamed_in(frame.module), "unknown", frame.module) if frame.kind == "unknown" and frame.module else frame
+        for frame in frames
+    ]
 
 
 def unnamed_in(module: str) -> str:

@@ -108,15 +108,20 @@ class FlameTree:
 
     def compacted(self) -> tuple[FlameTree, dict[int, int]]:
         """A copy without the nodes that have no weight; and old number -> new number of all others."""
-        total = self.total
-        copy, renumbered = FlameTree(), {0: 0}
-        for node in range(1, len(self)):
-            if total[node]:
-                renumbered[node] = copy._child(renumbered[self.parent[node]], self.frame(node))
+        copy = FlameTree()
+        renumbered = copy.graft(self)
         for old, new in renumbered.items():
             if self.own[old]:
                 copy.shift(new, self.own[old])
         return copy, renumbered
+
+    def graft(self, other: FlameTree) -> dict[int, int]:
+        """Have the nodes of another tree that have weight there; without the weights. Their number there -> here."""
+        total, numbers = other.total, {0: 0}
+        for node in range(1, len(other)):
+            if total[node]:
+                numbers[node] = self._child(numbers[other.parent[node]], other.frame(node))
+        return numbers
 
     def _carry_up(self) -> None:
         total, parent = self._total, self.parent

@@ -1,0 +1,35 @@
+"""Puts a report together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ebtop.export.extract import Extract
+from ebtop.export.findings import sections
+from ebtop.export.report import Chart, Report
+from ebtop.export.report_tables import tables
+from ebtop.store.ticks import Tick
+
+_SERIES: tuple[tuple[str, str, Callable[[Tick], float | None]], ...] = (
+    ("CPUs busy", "%", lambda tick: tick.health.node.cpu_percent if tick.health.node else None),
+    ("Execs", "a second", lambda tick: tick.rates.execs),
+    ("Connections opened", "a second", lambda tick: tick.rates.connects + tick.rates.accepts),
+    ("Segments sent again", "a second", lambda tick: tick.rates.retransmits),
+    ("TCP payload sent", "B/s", lambda tick: tick.rates.tx_bytes),
+    ("TCP payload received", "B/s", lambda tick: tick.rates.rx_bytes),
+)
+
+
+def make_report(extract: Extract) -> Report:
+    """Reads all of the extract; some seconds for a big one."""
+    said, listed = tuple(sections(extract)), tuple(tables(extract))
+    return Report(extract.about(), extract.profile, said, listed, tuple(_charts(extract)))
+
+
+def _charts(extract: Extract) -> Iterator[Chart]:
+    """Of everything that was collected, whatever a filter chose: rates are not kept by process."""
+    ticks = extract.evidence.ticks(extract.from_ns, extract.until_ns)
+    for title, unit, value_of in _SERIES:
+        points = [(tick.time_ns, value) for tick in ticks if (value := value_of(tick)) is not None]
+        if len(points) > 1:
+            yield Chart(title if extract.chosen is None else f"{title}, whole node", unit, tuple(points))

@@ -1,0 +1,70 @@
+"""What a report says, whatever it is written as: findings, tables, charts. Text in it is not escaped yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ebtop.export.about import About
+from ebtop.export.stack_sums import Profile
+
+
+class Code(NamedTuple):
+    """Text that came from a process: a name, a command line, a function."""
+
+    text: str
+
+
+Words = tuple[str | Code, ...]
+"""A sentence; plain parts are ours."""
+
+
+class Column(NamedTuple):
+    """Of a table."""
+
+    name: str
+    kind: str = "text"
+    """text, number (to the right), or code (came from a process)."""
+
+
+class Table(NamedTuple):
+    """The most important rows first."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[str, ...]]
+    words: str = ""
+    """What it counts."""
+    nothing: str = "none"
+    """What to say where there are no rows."""
+
+
+class Section(NamedTuple):
+    """Findings of one kind."""
+
+    title: str
+    findings: tuple[Words, ...]
+
+
+class Chart(NamedTuple):
+    """One value over time."""
+
+    title: str
+    unit: str
+    points: tuple[tuple[int, float], ...]
+    """(time_ns, value), oldest first."""
+
+
+class Report(NamedTuple):
+    """All of it."""
+
+    about: About
+    profile: Profile
+    sections: tuple[Section, ...]
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...]
+
+
+def plain(words: Words) -> str:
+    """A sentence without marks."""
+    return "".join([part if isinstance(part, str) else part.text for part in words])

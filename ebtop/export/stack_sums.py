@@ -1,0 +1,125 @@
+"""Stacks of many seconds as one profile: each distinct stack once, with all its samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ebtop.store.flame_functions import Function, functions_of
+from ebtop.store.flame_paths import Shape, path_of
+from ebtop.store.flame_tree import FlameTree
+from ebtop.store.records import Frame, StackRecord
+
+KINDS = ("cpu", "offcpu", "faults")
+_KIND_TITLES = {"cpu": "on-CPU time", "offcpu": "off-CPU time", "faults": "page faults"}
+
+_Key = tuple[str, int, str, str, bool, str | None, str, str, int, tuple[Frame, ...]]
+
+
+class SummedStack(NamedTuple):
+    """One distinct stack of one process's threads of one name."""
+
+    record: StackRecord
+    """The latest of it, with the samples and the amount of all."""
+    weight: int
+    """As in `Profile`."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All stacks of one kind."""
+
+    kind: str
+    """cpu, offcpu or faults."""
+    stacks: tuple[SummedStack, ...]
+    """Heaviest first."""
+    samples: int
+    weight: int
+    """ns of CPU time, or samples where the period of some is not known; ns blocked; page faults."""
+    whole_weight: int
+    """Of stacks that were complete."""
+    unit: str
+    """Of weights: nanoseconds, samples or faults."""
+    periods: tuple[int, ...]
+    """The periods of CPU samples in ns, the most frequent first."""
+
+    @property
+    def title(self) -> str:
+        """What the width of a frame stands for."""
+        return _KIND_TITLES.get(self.kind, self.kind)
+
+    @property
+    def timed(self) -> bool:
+        return self.unit == "nanoseconds"
+
+    @cached_property
+    def tree(self) -> FlameTree:
+        """As a call tree by weight, from the commands down to what ran."""
+        tree, shape = FlameTree(), Shape()
+        for stack in self.stacks:
+            tree.add(path_of(stack.record, shape), stack.weight)
+        return tree
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """The functions, those with the most time of their own first."""
+        return functions_of(self.stacks)
+
+
+EMPTY = Profile("cpu", (), 0, 0, 0, "samples", ())
+
+
+def profiles(records: Iterable[StackRecord]) -> tuple[Profile, ...]:
+    """One for each kind there is, cpu first."""
+    samples: dict[_Key, Counter[int]] = {}
+    amounts: Counter[_Key] = Counter()
+    latest: dict[_Key, StackRecord] = {}
+    for record in records:
+        key = (
+            record.kind, record.pid, record.comm, record.thread, record.complete, record.cgroup, record.state,
+            record.waker, record.waker_pid, record.frames,
+        )  # fmt: skip
+        by_period = samples.get(key)
+        if by_period is None:
+            by_period = samples[key] = Counter()
+        by_period[record.period_ns] += record.samples
+        if record.amount:
+            amounts[key] += record.amount
+        latest[key] = record
+    kinds = {record.kind for record in latest.values()}
+    order = [kind for kind in KINDS if kind in kinds] + sorted(kinds.difference(KINDS))
+    return tuple(
+        [
+            _profile(kind, [(latest[key], n, amounts[key]) for key, n in samples.items() if key[0] == kind])
+            for kind in order
+        ]
+    )
+
+
+def _profile(kind: str, stacks: list[tuple[StackRecord, Counter[int], int]]) -> Profile:
+    periods: Counter[int] = Counter()
+    for _, by_period, _ in stacks:
+        periods.update(by_period)
+    unit = {"offcpu": "nanoseconds", "faults": "faults"}.get(kind, "samples")
+    if kind == "cpu" and periods and 0 not in periods:
+        unit = "nanoseconds"
+    summed = []
+    for record, by_period, amount in stacks:
+        n = by_period.total()
+        weight = amount
+        if kind == "cpu":
+            weight = sum([period * each for period, each in by_period.items()]) if unit == "nanoseconds" else n
+        summed.append(SummedStack(record._replace(samples=n, amount=amount), weight))
+    summed.sort(key=lambda stack: (-stack.weight, stack.record.comm, stack.record.pid, stack.record.frames))
+    return Profile(
+        kind,
+        tuple(summed),
+        periods.total(),
+        sum([stack.weight for stack in summed]),
+        sum([stack.weight for stack in summed if stack.record.complete]),
+        unit,
+        tuple([period for period, _ in periods.most_common() if period]),
+    )
