@@ -35,6 +35,7 @@ _SCREEN_DRAIN_S = 0.25
 """The screen moves once a second: its records may come in larger, cheaper batches."""
 _DEMO_GREETING = "a demo: Enter goes into a row, ? explains a pane, q ends it all"
 _MAX_DURATION_S = 366 * 86400.0
+_MAX_FAULT_PERIOD = 1_000_000
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 
 
@@ -221,7 +222,14 @@ def _settings(options: argparse.Namespace) -> Settings:
     latency = options.min_latency
     if not 0 <= latency <= _MAX_DURATION_S * 1000:
         raise UsageError(f"{latency} is not a latency in milliseconds", "", "give 0 or more")
-    return Settings(hertz=options.rate, min_latency_ms=latency)
+    block, period = options.min_block, options.fault_period
+    if not 0 <= block <= _MAX_DURATION_S * 1000:
+        raise UsageError(f"{block} is not a time in milliseconds", "", "give 0 or more")
+    if not 1 <= period <= _MAX_FAULT_PERIOD:
+        raise UsageError(f"can't look at one page fault in {period}", "", f"give 1 to {_MAX_FAULT_PERIOD}")
+    return Settings(
+        hertz=options.rate, min_latency_ms=latency, min_block_ns=round(block * 1e6), fault_period=period
+    )
 
 
 def _filter(options: argparse.Namespace) -> FilterSpec:
@@ -284,12 +292,14 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the screen on a gentle workload of its own", allow_abbrev=False)
     demo.add_argument("--seconds", metavar="T", help="leave after T: seconds, or 30s, 5m")
     for command in (live, demo):
-        command.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
+        command.add_argument(
+            "--probes", metavar="LIST", default=_default_probes(), help=f"which, of {_probes()} (%(default)s)"
+        )
         command.add_argument("--ascii", action="store_true", help="draw with ASCII only")
         command.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
         command.add_argument("--theme", metavar="NAME", default="", help="colours: a name or a TOML file")
     trace = commands.add_parser("trace", help="lines on standard output", allow_abbrev=False)
-    trace.add_argument("probes", metavar="PROBE[,PROBE...]", help=f"which probes ({_default_probes()})")
+    trace.add_argument("probes", metavar="PROBE[,PROBE...]", help=f"which probes ({_probes()})")
     trace.add_argument("--json", action="store_true", help="one JSON object a line")
     trace.add_argument("--duration", metavar="T", help="stop after T: seconds, or 30s, 5m")
     trace.add_argument("--interval", metavar="T", help="print stacks every T, not only at the end")
@@ -319,6 +329,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--min-latency", metavar="MS", type=float, default=100.0,
             help="connects that took at least this long (%(default)g; 0 = all)",
+        )  # fmt: skip
+        command.add_argument(
+            "--min-block", metavar="MS", type=float, default=0.0,
+            help="offcpu: count what is blocked for at least this long (%(default)g)",
+        )  # fmt: skip
+        command.add_argument(
+            "--fault-period", metavar="N", type=int, default=61,
+            help="faults: look at one minor page fault in N (%(default)s)",
         )  # fmt: skip
     doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -354,6 +372,12 @@ def _default_probes() -> str:
     from ebtop.probes.names import DEFAULT
 
     return ",".join(DEFAULT)
+
+
+def _probes() -> str:
+    from ebtop.probes.names import DEFAULT, ON_DEMAND
+
+    return ",".join((*DEFAULT, *ON_DEMAND))
 
 
 def _require_terminal() -> None:

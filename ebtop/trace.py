@@ -23,6 +23,7 @@ from ebtop.session import LiveSource
 from ebtop.store.containers import ContainerLookup
 from ebtop.store.records import Batch, ConnectRecord, Record, StackRecord, TcpRecord
 from ebtop.store.source import ProbeHealth
+from ebtop.store.stack_kinds import STACK_KINDS
 
 if TYPE_CHECKING:
     from ebtop.store.filter import Filter
@@ -82,7 +83,7 @@ class _Printer:
         self._columns = Columns(options.probes)
         self._format: Callable[[Record], str] = JsonLines(containers).line if options.as_json else self._columns.line
         self._passes = options.chosen.predicate(containers) if options.chosen is not None else None
-        self._filtered: Counter[type[Record]] = Counter()
+        self._filtered: Counter[type[Record] | str] = Counter()
         self._lock = threading.Lock()
         self._connections: dict[int, TcpRecord] = {}
         self._pending: frozenset[tuple[int, int, str, int]] = frozenset()
@@ -155,18 +156,24 @@ class _Printer:
             if passes(record):
                 wanted.append(record)
             elif counted:
-                self._filtered[type(record)] += record.samples if isinstance(record, StackRecord) else 1
+                self._filtered.update(
+                    {record.kind: record.samples} if isinstance(record, StackRecord) else {type(record): 1}
+                )
         return wanted
 
     def _add_stack(self, record: StackRecord) -> None:
-        key = (record.kind, record.pid, record.comm, record.frames, record.complete, record.thread)
+        key = (
+            record.kind, record.pid, record.comm, record.frames, record.complete, record.thread, record.state,
+            record.waker, record.waker_pid,
+        )  # fmt: skip
         known = self._stacks.get(key)
         if known is not None:
-            record = record._replace(samples=known.samples + record.samples)
+            record = record._replace(samples=known.samples + record.samples, amount=known.amount + record.amount)
         self._stacks[key] = record
 
     def _stack_lines(self) -> list[str]:
-        stacks = sorted(self._stacks.values(), key=lambda r: r.samples, reverse=True)
+        """By kind, the heaviest first."""
+        stacks = sorted(self._stacks.values(), key=lambda r: (STACK_KINDS.index(r.kind), -r.amount, -r.samples))
         self._stacks.clear()
         return [self._format(record) for record in stacks]
 
@@ -213,11 +220,11 @@ class ProbeStats(NamedTuple):
 
 
 def probe_stats(
-    chosen: tuple[str, ...], probes: Iterable[ProbeHealth], filtered: Mapping[type[Record], int] | None = None
+    chosen: tuple[str, ...], probes: Iterable[ProbeHealth], filtered: Mapping[type[Record] | str, int] | None = None
 ) -> list[ProbeStats]:
     """One entry for each chosen probe; what internal ones cost is added to the first that requires them.
 
-    `filtered` counts events that were left out, by their type.
+    `filtered` counts events that were left out, by their type, and stacks by their kind.
     """
     left_out = dict(filtered or {})
     by_name = {health.name: health for health in probes}
@@ -238,7 +245,7 @@ def probe_stats(
                 name, sum(p.events for p in parts), sum(reasons.values()), sum(p.runs for p in parts),
                 sum(p.run_ns for p in parts), sum(p.map_bytes for p in parts), reasons,
                 tuple(note for p in parts for note in p.notes),
-                sum(left_out.pop(record_type, 0) for record_type in types_of((name,))),
+                sum(left_out.pop(what, 0) for what in (name, *types_of((name,)))),
             )
         )  # fmt: skip
     return stats

@@ -20,6 +20,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
+from ebtop.store.stack_kinds import CPU, FAULTS, PAGE_BYTES, folded_count
 from ebtop.store.type_names import type_name
 
 UNKNOWN = "-"
@@ -74,6 +75,15 @@ def _duration_ms(record: TcpRecord) -> str:
     return UNKNOWN if record.duration_s is None else f"{record.duration_s * 1000:.2f}"
 
 
+def _stack_amount(record: StackRecord) -> str:
+    """CPU time and time blocked in ms, memory in KiB."""
+    if record.kind == FAULTS:
+        return f"{record.amount * PAGE_BYTES >> 10} KiB"
+    if record.kind == CPU and not record.period_ns:
+        return UNKNOWN
+    return f"{record.weight / 1e6:.1f} ms"
+
+
 TIME = Column("TIME", 12, lambda r: local_clock(r.time_ns))
 TYPE = Column("TYPE", 10, type_name)
 PID = Column("PID", 7, _pid)
@@ -115,10 +125,13 @@ _DPORT = Column("DPORT", 5, lambda r: str(r.dport))
 _LAT = Column("LAT(ms)", -9, lambda r: f"{r.latency_ms:.2f}")
 _RESULT = Column("RESULT", 0, lambda r: r.result)
 
-# profile -f
-_COUNT = Column("COUNT", -6, lambda r: str(r.samples))
+# profile -f, offcputime -f
+_STACK_KIND = Column("KIND", 6, lambda r: r.kind)
+_STACK_STATE = Column("STATE", 15, lambda r: r.state or UNKNOWN)
+_COUNT = Column("COUNT", -6, lambda r: str(r.amount if r.kind == FAULTS else r.samples))
+_AMOUNT = Column("AMOUNT", -10, _stack_amount)
 _STACK = Column("STACK", 0, folded)
-_FOLDED = Column("", 0, lambda r: f"{folded(r)} {r.samples}")
+_FOLDED = Column("", 0, lambda r: f"{folded(r)} {folded_count(r)}")
 
 _TCP_DETAILS = (_IP, _LADDR, _LPORT, _RADDR, _RPORT, _TX_KB, _RX_KB, _MS)
 _RETRANSMIT_DETAILS = (_IP, _LADDR_LPORT, _T, _RADDR_RPORT, _STATE, _KIND, _SEGS)
@@ -133,6 +146,6 @@ LAYOUTS: dict[type[Record], Layout] = {
     TcpRecord: Layout((TIME, _EVENT, PID, COMM, *_TCP_DETAILS), (_EVENT, *_TCP_DETAILS)),
     RetransmitRecord: Layout((TIME, PID, *_RETRANSMIT_DETAILS), _RETRANSMIT_DETAILS),
     ConnectRecord: Layout((PID, COMM, *_CONNECT_DETAILS), _CONNECT_DETAILS),
-    StackRecord: Layout((_FOLDED,), (_COUNT, _STACK)),
+    StackRecord: Layout((_FOLDED,), (_STACK_KIND, _STACK_STATE, _COUNT, _AMOUNT, _STACK)),
     EventRecord: Layout((TIME, TYPE, PID, COMM, _EVENT_FIELDS), (_EVENT_FIELDS,)),
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ebtop.export.column_layouts import COMM, LAYOUTS, PID, TIME, TYPE, Column
 from ebtop.export.record_types import title, types_of
-from ebtop.store.records import Record
+from ebtop.store.records import Record, StackRecord
 
 _SHARED = (TIME, TYPE, PID, COMM)
 _GAP = " "
@@ -16,11 +16,12 @@ class Columns:
     """Prints what some probes yield as one table.
 
     Where all records are of one type, the table is that of the BCC tool: tcplife and tcptracer for tcp,
-    tcpretrans for retransmits, tcpconnlat for connects, and folded stacks without a header for cpu.
+    tcpretrans for retransmits, tcpconnlat for connects, and folded stacks without a header for cpu, offcpu (counts
+    are microseconds) and faults.
 
-    Where several types share the table (also for exec, which yields execs and exits), each line begins
-    with TIME, TYPE, PID and COMM, and the columns of its type follow. The header then has a line with
-    the shared names and below it a line for each type, whose names stand over that type's values:
+    Where several types, or several kinds of stacks, share the table (also for exec, which yields execs and exits),
+    each line begins with TIME, TYPE, PID and COMM, and the columns of its type follow. The header then has a line
+    with the shared names and below it a line for each type, whose names stand over that type's values:
 
         TIME         TYPE       PID     COMM
                      exec                                PPID    RET  ARGS
@@ -34,7 +35,8 @@ class Columns:
     def __init__(self, probes: Sequence[str]) -> None:
         """`probes` are names as on the command line."""
         self._types = types_of(probes)
-        self._mixed = len(self._types) != 1
+        # A folded stack does not say whether it counts samples, microseconds or page faults.
+        self._mixed = len(self._types) != 1 or (self._types == (StackRecord,) and len(set(probes)) > 1)
 
     def header(self) -> str:
         """Without the last line break; "" where a header would not belong to the format."""

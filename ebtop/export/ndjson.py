@@ -25,6 +25,7 @@ from ebtop.store.records import (
     StackRecord,
     TcpRecord,
 )
+from ebtop.store.stack_kinds import FAULTS, OFFCPU, PAGE_BYTES
 from ebtop.store.type_names import type_name
 
 _MAX_PLACES = 20_000
@@ -130,10 +131,22 @@ def _connect(record: ConnectRecord) -> str:
 
 def _stack(record: StackRecord) -> str:
     return (
-        f',"kind":"{record.kind}","count":{record.samples},'
+        f',"kind":"{record.kind}","count":{record.amount if record.kind == FAULTS else record.samples},'
         f'"frames":{_texts(tuple([frame.name for frame in record.frames]))},"complete":{_flag(record.complete)},'
         f'"cut":{_quoted(record.cut) if record.cut else "null"},"thread":{_quoted(record.thread or record.comm)}'
+        f'{_amounts(record)}'
     )
+
+
+def _amounts(record: StackRecord) -> str:
+    if record.kind == OFFCPU:
+        return (
+            f',"blocked_ms":{record.amount / 1e6!r},"state":"{record.state}",'
+            f'"waker":{_text(record.waker or None)},"waker_pid":{_number(record.waker_pid or None)}'
+        )
+    if record.kind == FAULTS:
+        return f',"samples":{record.samples},"bytes":{record.amount * PAGE_BYTES},"state":"{record.state}"'
+    return ""
 
 
 def _event(record: EventRecord) -> str:

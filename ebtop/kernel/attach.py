@@ -15,6 +15,8 @@ _PROG_TYPE_TRACEPOINT, _PROG_TYPE_PERF_EVENT, _PROG_TYPE_RAW_TRACEPOINT, _PROG_T
 _ATTACH_TRACE_ITER = 28
 _PERF_TYPE_SOFTWARE, _PERF_TYPE_TRACEPOINT = 1, 2
 _PERF_COUNT_SW_CPU_CLOCK = 0
+MINOR_FAULTS, MAJOR_FAULTS = 5, 6
+"""enum perf_sw_ids of linux/perf_event.h."""
 _PERF_ATTR_SIZE = 112
 _PERF_FLAG_DISABLED, _PERF_FLAG_FREQ = 1 << 0, 1 << 10
 _PERF_EVENT_IOC_SET_BPF, _PERF_EVENT_IOC_ENABLE = 0x40042408, 0x2400
@@ -42,6 +44,15 @@ class Sampler(NamedTuple):
     prog_type: int = _PROG_TYPE_PERF_EVENT
 
 
+class PeriodSampler(NamedTuple):
+    """A software perf_event on every online CPU, each `period`th time that it happens there."""
+
+    event: int
+    """MINOR_FAULTS or MAJOR_FAULTS."""
+    period: int
+    prog_type: int = _PROG_TYPE_PERF_EVENT
+
+
 class Iterator(NamedTuple):
     """A BPF iterator over a kernel collection; nothing runs until it is read."""
 
@@ -63,7 +74,7 @@ class TailCall(NamedTuple):
 TAIL_CALL_OF_RAW_TRACEPOINT = _PROG_TYPE_RAW_TRACEPOINT
 """As prog_type of a TailCall: programs that raw tracepoints run."""
 
-Hook = RawTracepoint | Tracepoint | Sampler | Iterator | TailCall
+Hook = RawTracepoint | Tracepoint | Sampler | PeriodSampler | Iterator | TailCall
 
 
 def raw_tracepoint(program_fd: int, hook: RawTracepoint) -> list[int]:
@@ -85,9 +96,18 @@ def tracepoint(program_fd: int, event_id: int) -> list[int]:
 def sampler(program_fd: int, hook: Sampler) -> list[int]:
     """Attach one event on each online CPU; raises OSError, or EbtopError for a rate the kernel refuses."""
     check_rate(hook.hertz)
+    return _on_every_cpu(program_fd, _PERF_COUNT_SW_CPU_CLOCK, hook.hertz, _PERF_FLAG_FREQ)
+
+
+def period_sampler(program_fd: int, hook: PeriodSampler) -> list[int]:
+    """Attach one event on each online CPU; raises OSError."""
+    return _on_every_cpu(program_fd, hook.event, hook.period, 0)
+
+
+def _on_every_cpu(program_fd: int, event: int, period_or_frequency: int, flags: int) -> list[int]:
     attr = syscall.attr(
-        "=IIQQQQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, _PERF_COUNT_SW_CPU_CLOCK, hook.hertz, 0, 0,
-        _PERF_FLAG_DISABLED | _PERF_FLAG_FREQ, size=_PERF_ATTR_SIZE,
+        "=IIQQQQQ", _PERF_TYPE_SOFTWARE, _PERF_ATTR_SIZE, event, period_or_frequency, 0, 0,
+        _PERF_FLAG_DISABLED | flags, size=_PERF_ATTR_SIZE,
     )  # fmt: skip
     events: list[int] = []
     try:
@@ -146,6 +166,8 @@ def describe(hook: Hook) -> str:
             return f"tracepoint {event}"
         case Sampler(hertz):
             return f"cpu-clock at {hertz} Hz"
+        case PeriodSampler(event):
+            return f"page-faults-{'min' if event == MINOR_FAULTS else 'maj'}"
         case Iterator(target):
             return f"iter/{target}"
         case TailCall(program_array, slot):

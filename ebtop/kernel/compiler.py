@@ -194,7 +194,10 @@ def _scratch_directory() -> str:
 
 
 def layout(description: list[Any], size: int) -> Layout:
-    """bcc's description of a struct as a struct format. Raises EbtopError for what ebtop's records never hold."""
+    """bcc's description of a struct as a struct format. Raises EbtopError for what ebtop's records never hold.
+
+    `size` 0: not known, whatever the fields take.
+    """
     names, parts = [], ["="]
     for field in description[1]:
         name, kind, count = field[0], field[1], field[2][0] if len(field) > 2 and isinstance(field[2], list) else 0
@@ -207,12 +210,16 @@ def layout(description: list[Any], size: int) -> Layout:
         elif isinstance(kind, str) and kind in _SCALARS:
             parts.append(f"{count or ''}{_SCALARS[kind]}" if not count else _SCALARS[kind] * count)
             names.extend(f"{name}_{i}" for i in range(1, count))
+        elif isinstance(kind, list) and field is description[1][-1]:  # before others, its padding would be unknown
+            inner = layout(kind, 0)
+            names[-1:] = [f"{name}_{inner_name}" for inner_name in inner.fields]
+            parts.append(inner.format.removeprefix("="))
         else:
             raise EbtopError("a record can't be decoded", f"{description[0]}.{name} has the type {kind}", "report this")
     result = Layout(tuple(names), "".join(parts))
     if result.size < size:
         result = Layout(result.fields, f"{result.format}{size - result.size}x")
-    if result.size != size:
+    if size and result.size != size:
         raise EbtopError("a record can't be decoded", f"{description[0]} has {size} bytes, not {result.size}")
     return result
 

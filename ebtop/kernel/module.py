@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ebtop.errors import EbtopError
 from ebtop.kernel import accounting, attach, counters, relocation, syscall
 from ebtop.kernel.artifact import Artifact, MapSpec
-from ebtop.kernel.attach import Hook, Iterator, RawTracepoint, Sampler, TailCall, Tracepoint
+from ebtop.kernel.attach import Hook, Iterator, PeriodSampler, RawTracepoint, Sampler, TailCall, Tracepoint
 from ebtop.kernel.environment import Environment
 from ebtop.kernel.maps import Map
 from ebtop.kernel.ring import Ring
@@ -242,6 +242,8 @@ class Module:
                 links = self._attach_to(program, lambda fd: self._put(fd, hook), hook)
             case Sampler():
                 links = self._attach_to(program, lambda fd: attach.sampler(fd, hook), hook)
+            case PeriodSampler():
+                links = self._attach_to(program, lambda fd: attach.period_sampler(fd, hook), hook)
             case Iterator():
                 (self._iterators[program],) = self._attach_to(program, attach.iterator, hook)
                 return

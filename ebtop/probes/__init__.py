@@ -8,7 +8,9 @@ from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.connects import ConnectsProbe
 from ebtop.probes.cpu import CpuProbe
 from ebtop.probes.exec import ExecProbe
+from ebtop.probes.faults import FaultsProbe
 from ebtop.probes.names import DEFAULT
+from ebtop.probes.offcpu import OffCpuProbe
 from ebtop.probes.retransmits import RetransmitsProbe
 from ebtop.probes.sockets import SocketsProbe
 from ebtop.probes.tcp import TcpProbe
@@ -20,6 +22,8 @@ _ALL: tuple[type[Probe], ...] = (
     TcpProbe,
     RetransmitsProbe,
     ConnectsProbe,
+    OffCpuProbe,
+    FaultsProbe,
     ChildrenProbe,
 )
 

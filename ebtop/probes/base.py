@@ -30,6 +30,10 @@ class Settings:
     min_latency_ms: float = 100.0
     tcp_openings: bool = True
     """Whether each connect and accept is an event. The screen sees them in its scans and at their end."""
+    min_block_ns: int = 0
+    """What is blocked for less is not counted by offcpu."""
+    fault_period: int = 61
+    """Of so many minor page faults faults looks at one. A prime, to keep out of step with what is looked at."""
     user_stacks: UserStacks = field(default_factory=FramePointers)
 
 

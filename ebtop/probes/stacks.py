@@ -40,6 +40,11 @@ class RawSample(NamedTuple):
     thread: str
     """As in StackRecord."""
     period_ns: int
+    amount: int = 0
+    """As in StackRecord, and so on."""
+    state: str = ""
+    waker: str = ""
+    waker_pid: int = 0
 
 
 class SampleKey(NamedTuple):
@@ -157,10 +162,14 @@ class StackProbe(Probe):
             user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
         )  # fmt: skip
 
+    def find(self, stack_hash: int) -> tuple[tuple[int, ...], int] | None:
+        """A stack that was not read just now."""
+        return self._earlier.get(stack_hash)
+
     def _find(self, stack_hash: int) -> tuple[tuple[int, ...], int]:
         if not stack_hash:
             return _NOT_THERE
-        return self._newest.get(stack_hash) or self._earlier.get(stack_hash) or _NOT_THERE
+        return self._newest.get(stack_hash) or self.find(stack_hash) or _NOT_THERE
 
     def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], int]]]:
         for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):

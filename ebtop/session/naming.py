@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ebtop.probes.stacks import RawSample
-from ebtop.store.records import Batch, Record, StackRecord
+from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
+from ebtop.store.stack_kinds import OFFCPU
 from ebtop.symbols.symbolizer import Symbolizer
 from ebtop.unwind import ends
 
 _MAX_WAITING = 30
 """Seconds of samples that may wait; beyond that the oldest are given up and counted."""
+
+_SCHEDULER_WITHIN = 8
 
 
 class _Work(NamedTuple):
@@ -84,10 +87,22 @@ class NamingThread:
                 sample.pid, sample.user, sample.kernel, truncated_user=ends.is_short(sample.cut)
             )
             cut = ends.reason(sample.cut, reaches_entry)
+            if sample.kind == OFFCPU:
+                frames = until_schedule(frames)
             records.append(
                 StackRecord(
                     sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples,
-                    frames, not cut, sample.thread, sample.period_ns, cut=cut,
+                    frames, not cut, sample.thread, sample.period_ns, sample.amount, sample.state, sample.waker,
+                    sample.waker_pid, cut,
                 )
             )  # fmt: skip
         return records
+
+
+def until_schedule(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """Without the frames of our own program and of what called it, below the scheduler's function."""
+    for at in range(len(frames) - 1, max(-1, len(frames) - 1 - _SCHEDULER_WITHIN), -1):
+        if frames[at].kind == "kernel" and frames[at].name == "__schedule":
+            # What is called schedule says the same.
+            return frames[:at] if at and frames[at - 1].name == "schedule" else frames[: at + 1]
+    return frames

@@ -141,7 +141,7 @@ class Stacks(_Burner):
         self._workload.stop()
 
     def go(self) -> StackTruth:
-        """Let it run and wait for its end."""
+        """Let it run, and wait until it is done; it stays until the `with` block ends."""
         self.start()
         said = self._workload.read()
         return StackTruth(said["stacks"], said["times"], said["cpu_s"], said["minor_faults"])

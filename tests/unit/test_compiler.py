@@ -213,7 +213,9 @@ struct key {
 	u32 pid;
 	u16 port;
 };
+struct inside { u64 since; struct key key; };
 BPF_HASH(by_key, struct key, u64, 77);
+BPF_HASH(by_number, u32, struct inside, 5);
 int on_event(void *ctx)
 {
 	struct key key = {};
@@ -228,12 +230,13 @@ int on_event(void *ctx)
 def test_maps_layouts_and_programs_of_a_real_build(capfd: pytest.CaptureFixture[str]) -> None:
     directory = os.getcwd()
     artifact = compile_source("shapes", SHAPES)
-    assert artifact.maps == (MapSpec("by_key", 1, 8, 8, 77, 0),)
+    assert artifact.maps == (MapSpec("by_key", 1, 8, 8, 77, 0), MapSpec("by_number", 1, 4, 16, 5, 0))
     event = artifact.layouts["event"]
     assert event == Layout(
         ("kind", "time", "ret", "port", "address", "comm", "stack", "stack_1", "stack_2"), "=B7xQiH16s16s2xQQQ"
     )
     assert artifact.layouts["by_key.key"] == Layout(("pid", "port"), "=IH2x")
+    assert artifact.layouts["by_number.value"] == Layout(("since", "key_pid", "key_port"), "=QIH2x")
     assert [program.name for program in artifact.programs] == ["on_event"]
     assert capfd.readouterr() == ("", ""), "a library printed"
     assert os.getcwd() == directory
@@ -251,6 +254,12 @@ def test_a_record_of_a_type_nobody_decodes_is_refused() -> None:
     source = "struct event { float x; };\nBPF_ARRAY(layout_event, struct event, 1);\n" + WORKS
     with pytest.raises(EbtopError, match=r"^a record can't be decoded: event\.x has the type float"):
         compile_source("odd", source)
+
+
+def test_a_struct_before_other_members_is_refused() -> None:
+    source = "struct in { u32 a; }; struct event { struct in in; u64 x; };\nBPF_ARRAY(layout_event, struct event, 1);\n"
+    with pytest.raises(EbtopError, match=r"^a record can't be decoded: event\.in has the type"):
+        compile_source("odd", source + WORKS)
 
 
 def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from ebtop.kernel.doctor.attempts import Attempts
 from ebtop.kernel.doctor.node import Terminal
 from ebtop.kernel.doctor.probe_checks import HOOKS, Hooks
 from ebtop.kernel.environment import Environment
-from ebtop.probes import DEFAULT, REGISTRY
+from ebtop.probes import NAMES, REGISTRY
 from ebtop.probes.base import Settings
 
 ALL_CAPABILITIES = "000001ffffffffff"
@@ -329,7 +329,7 @@ class WithoutSystemCallTracepoints:
         return False
 
 
-@pytest.mark.parametrize("probe", DEFAULT)
+@pytest.mark.parametrize("probe", NAMES)
 def test_the_doctor_looks_for_what_the_probe_attaches_to(probe: str) -> None:
     environment = cast(Environment, WithoutSystemCallTracepoints())
     hooks = [

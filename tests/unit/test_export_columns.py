@@ -119,16 +119,31 @@ def test_several_probes_share_the_first_columns() -> None:
         "             tcp                                 EVENT   IP LADDR           LPORT RADDR           RPORT    TX_KB    RX_KB MS",
         "             retransmit                          IP LADDR:LPORT           T> RADDR:RPORT           STATE        KIND   SEGS",
         "             connect                             IP SADDR           DADDR           DPORT   LAT(ms) RESULT",
-        "             stack                                COUNT STACK",
+        "             stack                               KIND   STATE            COUNT     AMOUNT STACK",
         "14:00:01.000 tcp        300     curl             connect 4  10.0.0.1        40000 10.0.0.2        443        0.0      0.0 1.00",
         "14:00:02.000 retransmit 300     curl             4  10.0.0.1:40000        R> 10.0.0.2:443          SYN_SENT     syn    2",
         "14:00:03.000 connect    300     curl             4  10.0.0.1        10.0.0.2        443     1017.20 ok",
-        "14:00:04.000 stack      100     prog                  5 prog;main",
+        "14:00:04.000 stack      100     prog             cpu    -                    5          - prog;main",
     ]  # fmt: skip
 
 
-def test_probes_of_one_record_type_share_its_table() -> None:
-    assert Columns(["cpu", "offcpu"]).line(stack(1, "main")) == "prog;main 1"
+BLOCKED = stack(1, "main", "read")._replace(kind="offcpu", samples=3, amount=12_345_678, state="io")
+TOUCHED = stack(1, "main", "fill")._replace(kind="faults", samples=2, amount=122, state="minor")
+
+
+def test_folded_stacks_count_what_they_are_about() -> None:
+    assert printed("offcpu", BLOCKED) == ["", "prog;main;read 12346"]
+    assert printed("faults", TOUCHED) == ["", "prog;main;fill 122"]
+
+
+def test_stacks_of_several_kinds_say_which_they_are() -> None:
+    assert printed("cpu,offcpu,faults", stack(1, "main")._replace(period_ns=20_000_000), BLOCKED, TOUCHED) == [
+        "TIME         TYPE       PID     COMM",
+        "             stack                               KIND   STATE            COUNT     AMOUNT STACK",
+        "14:00:01.000 stack      100     prog             cpu    -                    1    20.0 ms prog;main",
+        "14:00:01.000 stack      100     prog             offcpu io                   3    12.3 ms prog;main;read",
+        "14:00:01.000 stack      100     prog             faults minor              122    488 KiB prog;main;fill",
+    ]
 
 
 def test_events_of_other_probes_print_their_fields() -> None:

@@ -1,4 +1,4 @@
-"""What each default probe needs from the kernel."""
+"""What each probe needs from the kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ebtop.kernel.doctor.node import Node
-from ebtop.store.check import Check
+from ebtop.store.check import Check, Status
 
 
 class Hooks(NamedTuple):
@@ -23,7 +23,10 @@ HOOKS: Mapping[str, Hooks] = {
         ("tcp_retransmit_skb", "tcp_retransmit_synack", "inet_sock_set_state", "tcp_rcv_space_adjust")
     ),
     "connects": Hooks(("inet_sock_set_state",)),
+    "offcpu": Hooks(("sched_switch", "sched_waking")),
 }
+_OPTIONAL = frozenset(("offcpu",))
+"""Without these ebtop is whole: nobody is shown them who did not ask."""
 
 
 def cpu(node: Node) -> Check:
@@ -51,8 +54,9 @@ def _hooks(node: Node, probe: str, hooks: Hooks) -> Check:
     types |= {f"iterator {name}": f"bpf_iter__{name}" for name in hooks.iterators}
     name, need = f"probe {probe}", ", ".join(types)
     if node.btf is None:
-        return Check(name, "fail", "unknown without BTF", need)
+        return Check(name, "warn" if probe in _OPTIONAL else "fail", "unknown without BTF", need)
     missing = [hook for hook, type_name in types.items() if not node.has_type(type_name)]
     if missing:
-        return Check(name, "fail", f"this kernel has no {', no '.join(missing)}", need)
+        status: Status = "warn" if probe in _OPTIONAL else "fail"
+        return Check(name, status, f"this kernel has no {', no '.join(missing)}", need)
     return Check(name, "ok", f"all {len(types)} hooks are there" if len(types) > 1 else "its hook is there", need)

@@ -234,6 +234,8 @@ static void run_stacks(int depth, int times, int touch)
 	getrusage(RUSAGE_SELF, &after);
 	printf("{\"stacks\":%u,\"times\":%d,\"cpu_s\":%.6f,\"minor_faults\":%ld}\n", 1u << depth, times, cpu_s,
 	       after.ru_minflt - before.ru_minflt);
+	fflush(stdout);
+	getchar(); /* its mappings are there until the observer has named all addresses */
 }
 
 static void stop(int signal)

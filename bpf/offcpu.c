@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * offcpu: which stacks threads wait in, and for how long.
+ *
+ * raw tracepoint sched_switch   runs as the thread that leaves the CPU: its stacks are taken, and what was blocked
+ *                               until now of the one that comes is counted
+ * raw tracepoint sched_waking   runs as whoever ends a wait
+ *
+ * A thread that was preempted wants to run and is not blocked. Threads that still wait stand in `blocked`, where user
+ * space reads how long they have so far; of their stacks there are only the hashes, which user space remembers.
+ */
+#include "ebtop.h"
+#include "filter.h"
+#include "samples.h"
+#include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
+
+/* Bits of a task's state, as user space sees them in /proc/PID/stat and in the format of sched:sched_switch. */
+#define STATE_INTERRUPTIBLE 0x01
+#define STATE_STOPPED 0x04
+#define STATE_TRACED 0x08
+#define STATE_PARKED 0x40
+#define STATE_DEAD 0x80
+#define STATE_NO_LOAD 0x400	/* with uninterruptible: a kernel thread without work */
+
+/* In sample_key.state; names in ebtop/probes/offcpu.py. */
+enum wait {
+	WAIT_SLEEP = 1,
+	WAIT_IO,		/* what the kernel accounts as I/O wait */
+	WAIT_UNINTERRUPTIBLE,
+	WAIT_STOPPED,
+};
+
+#define INTERRUPT 0xffffffff	/* in sample_key.waker */
+
+struct block {
+	u64 since;		/* CLOCK_MONOTONIC, ns */
+	struct sample_key key;
+};
+
+BPF_TABLE("hash", u32, struct block, blocked, 8192);
+
+/* The arguments of sched_switch: preempt, previous task, next task; since Linux 5.18 also the previous task's state. */
+struct switched {
+	u64 previous;
+	u64 next;
+	u32 state;
+};
+
+inlined void read_switch(struct bpf_raw_tracepoint_args *ctx, struct switched *found)
+{
+	if (TP_ARGS(sched_switch, arguments) > 3) {
+		if ((s64)ctx->args[1] < 0) {
+			found->previous = ctx->args[1];
+			found->next = ctx->args[2];
+			found->state = ctx->args[3];
+		} else { /* no kernel address: early versions had the state in front of the tasks */
+			found->state = ctx->args[1];
+			found->previous = ctx->args[2];
+			found->next = ctx->args[3];
+		}
+		return;
+	}
+	found->previous = ctx->args[1];
+	found->next = ctx->args[2];
+	if (HAS(task_struct, __state))
+		READ(task_struct, __state, &found->state, found->previous);
+	else if (HAS(task_struct, state))
+		READ(task_struct, state, &found->state, found->previous);
+}
+
+inlined u32 kind_of_wait(struct switched *switched)
+{
+	u32 state = switched->state;
+
+	if (state & (STATE_STOPPED | STATE_TRACED))
+		return WAIT_STOPPED;
+	if (READ_BITS(task_struct, in_iowait, switched->previous))
+		return WAIT_IO;
+	if (state & (STATE_INTERRUPTIBLE | STATE_PARKED | STATE_NO_LOAD))
+		return WAIT_SLEEP;
+	return WAIT_UNINTERRUPTIBLE;
+}
+
+/* The next task is about to run: what it waited for has come. */
+inlined void end_block(u64 next, u64 now)
+{
+	struct block *found, block;
+	int half;
+	u32 tid = 0;
+
+	READ(task_struct, pid, &tid, next);
+	found = blocked.lookup(&tid);
+	if (!found)
+		return;
+	block = *found;
+	blocked.delete(&tid);
+	if (now - block.since < CONSTANT(offcpu, min_ns))
+		return;
+	half = half_in_use();
+	if (half < 0)
+		return;
+	count(count_sample(&block.key, now - block.since, half) ? EVENTS : LOST_MAP_FULL);
+}
+
+/* The rest of a switch, once the user stack of the task that leaves is there. */
+inlined int begin_block(struct bpf_raw_tracepoint_args *ctx, struct stack *stack)
+{
+	struct switched switched = {};
+	struct block block = {};
+	u32 tid = bpf_get_current_pid_tgid();
+	u64 leader = 0;
+	int half = half_in_use();
+
+	if (half < 0)
+		return 0;
+	read_switch(ctx, &switched);
+	READ(task_struct, group_leader, &leader, switched.previous);
+	identify(&block.key, leader);
+	block.key.state = kind_of_wait(&switched);
+	block.key.user = hand_over_stack(ctx, stack);
+	if (!block.key.user)
+		block.key.user = store_stack(stack, half);
+	fill_kernel_stack(ctx, stack);
+	block.key.kernel = store_stack(stack, half);
+	block.since = bpf_ktime_get_ns();
+	if (blocked.update(&tid, &block))
+		count(LOST_MAP_FULL);
+	return 0;
+}
+
+int on_switch(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct switched switched = {};
+	struct stack *stack;
+	u64 leader = 0;
+	int first = 0;
+
+	read_switch(ctx, &switched);
+	end_block(switched.next, bpf_ktime_get_ns());
+	if (ctx->args[0] || !switched.state || switched.state & STATE_DEAD)
+		return 0;
+	if (!(u32)bpf_get_current_pid_tgid()) /* the idle task */
+		return 0;
+	READ(task_struct, group_leader, &leader, switched.previous);
+	if (process_is_filtered(leader))
+		return 0;
+	stack = stack_scratch.lookup(&first);
+	if (!stack) {
+		count(LOST_SCRATCH);
+		return 0;
+	}
+	walk_user_stack_of_task(ctx, stack);
+	return begin_block(ctx, stack);
+}
+
+/* Where a switch goes on whose user stack is walked by other programs. */
+int on_walked(struct bpf_raw_tracepoint_args *ctx)
+{
+	int first = 0;
+	struct stack *stack = stack_scratch.lookup(&first);
+
+	return stack ? begin_block(ctx, stack) : 0;
+}
+
+int on_waking(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct block *block;
+	u32 tid = 0;
+
+	READ(task_struct, pid, &tid, ctx->args[0]);
+	block = blocked.lookup(&tid);
+	if (!block)
+		return 0;
+	if (!(u32)bpf_get_current_pid_tgid()) {
+		block->key.waker = INTERRUPT; /* the idle task wakes nobody by itself */
+		return 0;
+	}
+	block->key.waker = current_tgid();
+	bpf_get_current_comm(block->key.waker_comm, COMM_LEN);
+	return 0;
+}
