@@ -19,6 +19,7 @@ from ebtop.unwind.eh_frame import read_functions
 from ebtop.unwind.machine import MACHINES
 from ebtop.unwind.pause import pause
 from ebtop.unwind.rule import GAP, LAYOUT, Rule, RuleSet
+from ebtop.unwind.undescribed import undescribed_functions
 
 PAGE_BITS = 12
 ROWS_MAX = 4 << 20
@@ -75,16 +76,23 @@ def build(elf: ElfFile) -> UnwindTable:
         raise ElfError(f"stacks of machine {elf.machine} ({'64' if elf.is64 else '32'} bits) are not unwound")
     rules = RuleSet()
     functions = read_functions(elf, machine, rules)
+    starts, ends, programs = functions.starts, functions.ends, functions.programs
+    order = sorted(range(len(starts)), key=starts.__getitem__)
+    more = undescribed_functions(elf, [(starts[i], ends[i]) for i in order], rules)
+    more.reverse()
     builder = TableBuilder()
     left_out = functions.left_out
-    starts, ends = functions.starts, functions.ends
-    for count, i in enumerate(sorted(range(len(starts)), key=starts.__getitem__), 1):
+    for count, i in enumerate(order, 1):
+        while more and more[-1].start < starts[i]:
+            builder.add(*more.pop())
         if starts[i] < builder.end:
             left_out += 1
             continue
-        builder.add(starts[i], ends[i], functions.programs[i])
+        builder.add(starts[i], ends[i], programs[i])
         if not count % _CHUNK:
             pause()
+    while more:
+        builder.add(*more.pop())
     return builder.build(rules.pack(), left_out)
 
 

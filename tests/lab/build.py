@@ -24,16 +24,18 @@ NO_FRAME_POINTERS = ("-O2", "-pthread", "-fno-inline", "-fno-optimize-sibling-ca
 
 @lru_cache
 def binary(source: str, comm: str, flags: Sequence[str] = OPTIMIZED) -> Path:
-    """The executable made of c/SOURCE.c; its file name, and so its comm, is `comm` (at most 15 bytes).
+    """The executable made of c/SOURCE.c, and SOURCE.S if there is one; its file name, and so its comm, is `comm`.
+
+    A comm has at most 15 bytes.
 
     Kept under the user's cache directory, one directory per source and flags. Raises CalledProcessError
     when gcc rejects the source and FileNotFoundError when there is no gcc.
     """
     if len(comm) > 15:
         raise ValueError(f"comm {comm!r} is longer than the kernel keeps")
-    text = SOURCES / f"{source}.c"
+    texts = [path for path in (SOURCES / f"{source}.c", SOURCES / f"{source}.S") if path.exists()]
     digest = hashlib.sha256(repr((flags, os.uname().machine)).encode())
-    for part in (SOURCES / "lab.h", text):
+    for part in (*sorted(SOURCES.glob("*.h")), *texts):
         digest.update(part.read_bytes())
     directory = _cache() / f"{source}-{digest.hexdigest()[:16]}"
     target = directory / comm
@@ -43,7 +45,7 @@ def binary(source: str, comm: str, flags: Sequence[str] = OPTIMIZED) -> Path:
         with tempfile.TemporaryDirectory(dir=directory) as scratch:
             made = Path(scratch) / comm
             warnings = ("-Wall", "-Wextra")
-            subprocess.run(["gcc", "-std=gnu11", *warnings, *flags, "-o", made, text], check=True)
+            subprocess.run(["gcc", "-std=gnu11", *warnings, *flags, "-o", made, *texts], check=True)
             made.rename(target)
     return target
 

@@ -2,89 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import subprocess
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebtop.process.elf import ElfFile, FileReader, file_to_address
 from ebtop.unwind.ends import End
 from ebtop.unwind.raw_stack import STACK_DEPTH, FindRule, StackCopy, Walked, walk
 from ebtop.unwind.rule import GAP, SIGNAL, STOP, UNSUPPORTED, Cfa, FramePointer, Rule
-from ebtop.unwind.table import UnwindTable, build
 from tests.lab.build import NO_FRAME_POINTERS, binary
+from tests.lab.dump_stack import dump
 
-DUMP = struct.Struct("=16QQQQ100Q")
 SP, FP = 7, 6
 TOP = 0x7000_0000
 CALLED = Rule(Cfa.REGISTER, SP, cfa_offset=8)
 
 
-class Dump(NamedTuple):
-    """What dump_stack.c wrote."""
-
-    registers: Sequence[int]
-    ip: int
-    stack: StackCopy
-    addresses: list[int]
-    find_rule: FindRule
-
-
-def dumped(flags: Sequence[str]) -> Dump:
-    output = subprocess.run([binary("dump_stack", "dump-stack", flags)], stdout=subprocess.PIPE).stdout
-    values = DUMP.unpack_from(output)
-    registers, ip, size, count = values[:16], *values[16:19]
-    stack = output[DUMP.size : DUMP.size + size]
-    mappings = []
-    tables: dict[str, tuple[UnwindTable, ElfFile]] = {}
-    for line in output[DUMP.size + size :].decode().splitlines():
-        fields = line.split()
-        if "x" not in fields[1] or len(fields) < 6 or not fields[5].startswith("/"):
-            continue
-        if fields[5] not in tables:
-            fd = os.open(fields[5], os.O_RDONLY)
-            elf = ElfFile(FileReader(fd))
-            tables[fields[5]] = build(elf), elf
-            os.close(fd)
-        table, elf = tables[fields[5]]
-        start, end = [int(text, 16) for text in fields[0].split("-")]
-        address = file_to_address(elf.segments, int(fields[2], 16))
-        assert address is not None
-        mappings.append((start, end, start - address, table))
-
-    def find_rule(pc: int) -> Rule | End:
-        for start, end, bias, table in mappings:
-            if start <= pc < end:
-                return table.rule(pc - bias)
-        return End.NO_MAPPING
-
-    return Dump(registers, ip, StackCopy(registers[SP], stack), list(values[19 : 19 + count]), find_rule)
-
-
 @pytest.mark.parametrize("flags", [NO_FRAME_POINTERS, ("-O0",), ("-O3", "-fomit-frame-pointer", "-mavx2")])
 def test_same_frames_as_the_c_librarys_unwinder(flags: tuple[str, ...]) -> None:
-    dump = dumped(flags)
-    walked = walk(dump.registers, dump.ip, False, dump.stack, dump.find_rule)
+    seen = dump(binary("dump_stack", "dump-stack", flags))
+    walked = walk(seen.registers, seen.ip, False, seen.stack, seen.find_rule)
     assert walked.end == End.WHOLE
     # Both begin in write_stack, at other instructions; the frame that the signal interrupted has the next byte here.
-    interrupted = [n for n, rule in enumerate(map(dump.find_rule, dump.addresses)) if rule == SIGNAL]
+    interrupted = [n for n, rule in enumerate(map(seen.find_rule, seen.addresses)) if rule == SIGNAL]
     assert len(interrupted) == 1
-    dump.addresses[interrupted[0] + 1] += 1
-    assert walked.addresses[1:] == dump.addresses[1:]
+    seen.addresses[interrupted[0] + 1] += 1
+    assert walked.addresses[1:] == seen.addresses[1:]
     assert len(walked.addresses) > 25
 
 
 def test_every_shorter_copy_says_so() -> None:
-    dump = dumped(NO_FRAME_POINTERS)
-    whole = walk(dump.registers, dump.ip, False, dump.stack, dump.find_rule).addresses
-    used = len(dump.stack.data)
+    seen = dump(binary("dump_stack", "dump-stack", NO_FRAME_POINTERS))
+    whole = walk(seen.registers, seen.ip, False, seen.stack, seen.find_rule).addresses
+    used = len(seen.stack.data)
     for size in range(0, used, 509):
-        cut = walk(dump.registers, dump.ip, False, dump.stack._replace(data=dump.stack.data[:size]), dump.find_rule)
+        cut = walk(seen.registers, seen.ip, False, seen.stack._replace(data=seen.stack.data[:size]), seen.find_rule)
         assert cut.addresses == whole[: len(cut.addresses)]
         assert cut.end in (End.READ_FAULT, End.WHOLE)
         assert (cut.end == End.WHOLE) == (len(cut.addresses) == len(whole))
