@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
+from ebtop.process.pause import pause
 from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.frames import FrameCache
@@ -21,6 +22,8 @@ RELOAD_S = 10.0
 """Seconds between two readings for addresses that may be newer than the last; doubles while nothing changed."""
 RELOAD_MAX_S = 80.0
 _FUNCTION_TYPES = frozenset(b"tTwW")
+_PAUSE_LINES = 1000
+"""About a millisecond's work."""
 _FUNCTION_MAX = 1 << 16
 """kallsyms has no sizes: this far past its last symbol an address has no name any more."""
 
@@ -134,9 +137,11 @@ class KernelSymbols:
         hidden = True
         last = 0
         offset = 0
-        for line in file:
+        for number, line in enumerate(file):
             if b"\t" in line:
                 break
+            if not number % _PAUSE_LINES:
+                pause()
             address, kind, name = _fields(line)
             hidden = hidden and not address
             if kind in _FUNCTION_TYPES and address:
@@ -160,7 +165,9 @@ class KernelSymbols:
 
 
 def _functions(lines: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
-    for line in lines:
+    for number, line in enumerate(lines):
+        if not number % _PAUSE_LINES:
+            pause()
         address, kind, text = _fields(line)
         if kind in _FUNCTION_TYPES and address:
             yield address, text

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from ebtop.process.identity import read_ids
+from ebtop.process.pause import pause
 from ebtop.process.processes import Process
 from ebtop.store.records import Frame
 from ebtop.symbols.lru import ByteLru
@@ -20,7 +21,7 @@ _READING_S = 0.25
 """Longest reading at once; a map that takes more is read on at the next look and counts when all of it was read."""
 _COST_FACTOR = 10
 """A file that keeps growing is read on when so many times the duration of the last reading has passed."""
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
 
 
@@ -84,6 +85,7 @@ def _follow(pid: int, followed: _Followed) -> None:
                 size = followed.offset
                 break
             followed.map.extend(data)
+            pause()
             followed.offset += len(data)
         followed.read_all = followed.offset >= size
     except OSError:

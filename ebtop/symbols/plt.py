@@ -6,11 +6,16 @@ import struct
 from collections.abc import Iterator
 
 from ebtop.process.elf import EM_X86_64, ElfError, ElfFile, Section
+from ebtop.process.pause import pause
 from ebtop.symbols.packed import PackedStrings
 from ebtop.symbols.table import SymbolTable, TableBuilder
 
 _STUBS_MAX = 16384
 _RELOCATIONS_MAX = 1 << 20
+_PAUSE_STUBS = 500
+"""About a millisecond's work."""
+_NAME_MAX = 256
+_PIECE, _PIECES_MAX = 1 << 16, 64
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQq")
 _JUMP_THROUGH_GOT = b"\xff\x25"
@@ -28,9 +33,12 @@ def plt_table(elf: ElfFile) -> SymbolTable:
     if elf.machine == EM_X86_64 and elf.is64:
         try:
             slots = _got_slots(elf)
-            for address, size, slot in _stubs(elf) if slots else ():
+            names = _SymbolNames(elf)
+            for number, (address, size, slot) in enumerate(_stubs(elf) if slots else ()):
+                if not number % _PAUSE_STUBS:
+                    pause()
                 if slot in slots:
-                    builder.add(address, size, strings.append(_symbol_name(elf, *slots[slot]) + b"\0"))
+                    builder.add(address, size, strings.append(names.name(*slots[slot]) + b"\0"))
         except ElfError:
             return TableBuilder(0, PackedStrings()).build()
     return builder.build()
@@ -64,11 +72,34 @@ def _stubs(elf: ElfFile) -> Iterator[tuple[int, int, int]]:
                 yield section.address + at, step, section.address + jump + 6 + displacement
 
 
-def _symbol_name(elf: ElfFile, index: int, symbols: Section) -> bytes:
-    if symbols.link >= len(elf.sections):
-        raise ElfError("relocations without symbols")
-    entry = elf.reader.read_at(symbols.offset + index * _SYMBOL.size, _SYMBOL.size)
-    if len(entry) != _SYMBOL.size or index * _SYMBOL.size >= symbols.size:
-        raise ElfError("relocation without its symbol")
-    names = elf.sections[symbols.link]
-    return elf.reader.read_at(names.offset + int(_SYMBOL.unpack(entry)[0]), 256).partition(b"\0")[0]
+class _SymbolNames:
+    """Names by index in a symbol table; what is read of the file is read in pieces of many."""
+
+    def __init__(self, elf: ElfFile) -> None:
+        self._elf = elf
+        self._pieces: dict[int, bytes] = {}
+
+    def name(self, index: int, symbols: Section) -> bytes:
+        """Raises ElfError."""
+        if symbols.link >= len(self._elf.sections):
+            raise ElfError("relocations without symbols")
+        if index * _SYMBOL.size >= symbols.size:
+            raise ElfError("relocation without its symbol")
+        entry = self._read(symbols.offset + index * _SYMBOL.size, _SYMBOL.size)
+        if len(entry) != _SYMBOL.size:
+            raise ElfError("relocation without its symbol")
+        names = self._elf.sections[symbols.link]
+        return self._read(names.offset + int(_SYMBOL.unpack(entry)[0]), _NAME_MAX).partition(b"\0")[0]
+
+    def _read(self, offset: int, length: int) -> bytes:
+        number, skip = divmod(offset, _PIECE)
+        data = self._piece(number)[skip : skip + length]
+        return data + self._piece(number + 1)[: length - len(data)] if len(data) < length else data
+
+    def _piece(self, number: int) -> bytes:
+        piece = self._pieces.get(number)
+        if piece is None:
+            if len(self._pieces) >= _PIECES_MAX:
+                self._pieces.clear()
+            piece = self._pieces[number] = self._elf.reader.read_at(number * _PIECE, _PIECE)
+        return piece

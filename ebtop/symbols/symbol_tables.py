@@ -15,6 +15,7 @@ from ebtop.process.elf import (
     ElfFile,
     Section,
 )
+from ebtop.process.pause import pause
 from ebtop.symbols.mini_debug_info import mini_debug_info
 from ebtop.symbols.packed import PackedStrings
 from ebtop.symbols.table import SymbolTable, TableBuilder
@@ -23,6 +24,8 @@ SYMBOLS_MAX = 500_000
 """Entries of one symbol table that are read; a larger table is left out."""
 _STRINGS_MAX = 128 << 20
 _CHUNK = 1 << 18
+_SYMBOLS_AT_ONCE = 1500
+"""About a millisecond's work."""
 _STT_FUNC, _STT_GNU_IFUNC = 2, 10
 
 _Place = tuple[ElfFile, int]
@@ -98,8 +101,9 @@ def _entries(elf: ElfFile, section: Section) -> Iterator[tuple[int, int, int, in
     if section.offset + section.size > elf.reader.size:
         raise ElfError("symbol table cut short")
     end = section.offset + section.size - section.size % layout.size
-    step = _CHUNK - _CHUNK % layout.size
+    step = _SYMBOLS_AT_ONCE * layout.size
     for offset in range(section.offset, end, step):
+        pause()
         chunk = elf.reader.read_at(offset, min(step, end - offset))
         whole = memoryview(chunk)[: len(chunk) - len(chunk) % layout.size]
         if elf.is64:

@@ -7,10 +7,13 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from ebtop.process.pause import pause
 from ebtop.symbols.packed import PackedStrings
 
 SPAN = 1 << 32
 """Symbols of one table lie within 4 GiB of its base, so that 4 bytes hold an address."""
+_PAUSE_SYMBOLS = 3000
+"""About a millisecond's work."""
 _ALIASES_MAX = 64
 _NESTED_MAX = 16
 """How many symbols back a function that encloses others (assembly with inner labels) is looked for."""
@@ -85,19 +88,25 @@ class TableBuilder:
     def build(self, region_end: Callable[[int], int] | None = None) -> SymbolTable:
         """Sort. `region_end(address)` bounds functions of unknown size, which are never found without it."""
         starts, sizes, names = array("I"), array("I"), array("I")
+        paused_at = 0
         for key in sorted(self._slices):
+            if len(starts) - paused_at > _PAUSE_SYMBOLS:
+                paused_at = len(starts)
+                pause()
             for packed in sorted(self._slices.pop(key)):
                 index = packed & 0xFFFFFFFF
                 starts.append(packed >> 32)
                 sizes.append(self._sizes[index])
                 names.append(self._names[index])
-        if region_end is not None:
+        if region_end is not None and 0 in sizes:
             self._close_open_functions(starts, sizes, region_end)
         return SymbolTable(self._base, starts, sizes, names, self._strings)
 
     def _close_open_functions(self, starts: array[int], sizes: array[int], region_end: Callable[[int], int]) -> None:
         following = SPAN - 1
         for i in range(len(starts) - 1, -1, -1):
+            if not i % _PAUSE_SYMBOLS:
+                pause()
             if i + 1 < len(starts) and starts[i + 1] != starts[i]:
                 following = starts[i + 1]
             if not sizes[i]:

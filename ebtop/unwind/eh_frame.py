@@ -12,10 +12,10 @@ from array import array
 from typing import NamedTuple
 
 from ebtop.process.elf import PF_X, SHT_NOBITS, ElfError, ElfFile
+from ebtop.process.pause import pause
 from ebtop.unwind.cfi import CfiError, Interpreter
 from ebtop.unwind.leb128 import signed, unsigned
 from ebtop.unwind.machine import Machine
-from ebtop.unwind.pause import pause
 from ebtop.unwind.rule import SIGNAL, RuleSet
 
 BYTES_MAX = 32 << 20

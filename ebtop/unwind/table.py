@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ebtop.process.elf import ElfError, ElfFile
+from ebtop.process.pause import pause
 from ebtop.unwind.eh_frame import read_functions
 from ebtop.unwind.machine import MACHINES
-from ebtop.unwind.pause import pause
 from ebtop.unwind.rule import GAP, LAYOUT, Rule, RuleSet
 from ebtop.unwind.undescribed import undescribed_functions
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ebtop.process.elf import SHF_EXECINSTR, SHT_DYNSYM, SHT_SYMTAB, ElfFile
-from ebtop.unwind.pause import pause
+from ebtop.process.pause import pause
 from ebtop.unwind.rule import SIGNAL, STOP, RuleSet
 from ebtop.unwind.x86_frames import LENGTH_MAX, frame_rules
 
