@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ebtop.text import clean
 if TYPE_CHECKING:
     from ebtop.probes.base import Settings
     from ebtop.probes.filters import FilterSpec
+    from ebtop.store.evidence import HostFacts
     from ebtop.store.filter import Filter
     from ebtop.store.redact import Redactor
 
@@ -33,6 +35,7 @@ _UNIT_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MAX_FILES = 999
 _SCREEN_DRAIN_S = 0.25
 """The screen moves once a second: its records may come in larger, cheaper batches."""
+_REPLAY_GREETING = "Space plays, [ ] { } step, @ goes to a time, < > change the speed, ( ) notes, , . spikes, H charts"
 _DEMO_GREETING = "a demo: Enter goes into a row, ? explains a pane, q ends it all"
 _MAX_DURATION_S = 366 * 86400.0
 _MAX_FAULT_PERIOD = 1_000_000
@@ -87,6 +90,8 @@ def _run(arguments: list[str]) -> int:
         from ebtop.kernel import doctor
 
         return doctor.main(options.json)
+    if options.command == "replay":
+        return _replay(options)
     settings = _settings(options)
     # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
     gc.set_threshold(20_000, 20, 20)
@@ -138,6 +143,35 @@ def _record(
             clean(options.title), command or (), settings, filter_spec, chosen,
         )
     )  # fmt: skip
+
+
+def _replay(options: argparse.Namespace) -> int:
+    _require_terminal()
+    from ebtop.store.file.reader import SnapshotFile
+    from ebtop.store.file.replay import FileSource, FileTimeline
+    from ebtop.store.user_names import SHOWN
+    from ebtop.ui import app
+
+    file = SnapshotFile(Path(options.file))
+    SHOWN.show(file.users)
+    _use_clock_of(file.host)
+    source = FileSource(file)
+    from ebtop.store.filter import FilterSelection
+
+    chosen = _parsed(options.filter)
+    return app.run(
+        source, FileTimeline(file), asked_for=file.collection.filters,
+        selection=FilterSelection(chosen, source.containers) if chosen is not None else None, ascii_only=options.ascii,
+        mouse=False if options.no_mouse else None, theme=options.theme, greeting=_REPLAY_GREETING,
+    )  # fmt: skip
+
+
+def _use_clock_of(host: HostFacts) -> None:
+    """Show times as that node's clocks did, as its logs have them."""
+    name = "".join(filter(str.isalnum, host.timezone))[:8] or "UTC"
+    hours, seconds = divmod(abs(host.utc_offset_s) % 86400, 3600)
+    os.environ["TZ"] = f"<{name}>{'-' if host.utc_offset_s > 0 else '+'}{hours:02}:{seconds // 60:02}"
+    time.tzset()
 
 
 def _output_path(text: str) -> Path:
@@ -204,8 +238,9 @@ def _live(
     source = LiveSource(probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S)
     for note in notes:
         source.log(note)
+    timeline = Timeline()
     return app.run(
-        source, Timeline(), asked_for=filter_spec.describe(),
+        source, timeline, timeline.ingest, asked_for=filter_spec.describe(),
         selection=FilterSelection(chosen, source.containers) if chosen is not None else None, ascii_only=options.ascii,
         mouse=False if options.no_mouse else None, theme=options.theme, log=source.log,
         greeting=greeting,
@@ -254,17 +289,23 @@ def _filter(options: argparse.Namespace) -> FilterSpec:
 
 def _chosen(texts: list[str]) -> Filter | None:
     """What all of these expressions let through; None = everything."""
-    if not any(map(str.strip, texts)):
-        return None
     from ebtop.kernel.cgroups import CgroupHierarchy, subtree_ids
-    from ebtop.store.filter import parse
 
-    filters = [parse(text) for text in texts]
-    chosen = filters[0] if len(filters) == 1 else parse(" ".join(f"({f.text})" for f in filters if f))
-    pushed = chosen.pushed()
+    chosen = _parsed(texts)
+    pushed = chosen.pushed() if chosen is not None else None
     for path in pushed.cgroups if pushed is not None else ():
         subtree_ids(CgroupHierarchy.detect(), path)
     return chosen
+
+
+def _parsed(texts: list[str]) -> Filter | None:
+    """These expressions together; None where there is none."""
+    from ebtop.store.filter import parse
+
+    filters = [parse(text) for text in texts if text.strip()]
+    if not filters:
+        return None
+    return filters[0] if len(filters) == 1 else parse(" ".join(f"({f.text})" for f in filters if f))
 
 
 def _containers(names: list[str]) -> list[str]:
@@ -291,10 +332,14 @@ def _parser() -> argparse.ArgumentParser:
     live = commands.add_parser("live", help="the screen on this node (default)", allow_abbrev=False)
     demo = commands.add_parser("demo", help="the screen on a gentle workload of its own", allow_abbrev=False)
     demo.add_argument("--seconds", metavar="T", help="leave after T: seconds, or 30s, 5m")
+    replay = commands.add_parser("replay", help="the screen on a recording; needs no root", allow_abbrev=False)
+    replay.add_argument("file", metavar="FILE", help="a .ebtop file")
+    replay.add_argument("--filter", metavar="EXPR", action="append", default=[], help="show only what passes")
     for command in (live, demo):
         command.add_argument(
             "--probes", metavar="LIST", default=_default_probes(), help=f"which, of {_probes()} (%(default)s)"
         )
+    for command in (live, demo, replay):
         command.add_argument("--ascii", action="store_true", help="draw with ASCII only")
         command.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
         command.add_argument("--theme", metavar="NAME", default="", help="colours: a name or a TOML file")
@@ -310,7 +355,9 @@ def _parser() -> argparse.ArgumentParser:
         "that and all it starts, to its end; its exit code is that of ebtop.",
     )  # fmt: skip
     record.add_argument("-o", "--output", metavar="FILE", required=True, help="the file, NAME.ebtop")
-    record.add_argument("--probes", metavar="LIST", default=_default_probes(), help="which probes (%(default)s)")
+    record.add_argument(
+        "--probes", metavar="LIST", default=_default_probes(), help=f"which, of {_probes()} (%(default)s)"
+    )
     record.add_argument("--duration", metavar="T", help="end after T: seconds, or 30s, 5m, 2h")
     record.add_argument(
         "--max-size", metavar="SIZE", default="1G", help="end when the file is so large: 500M, 2G (%(default)s)"

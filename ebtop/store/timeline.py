@@ -152,6 +152,12 @@ class Timeline:
         with self._lock:
             return self._ticks.all()
 
+    def healths(self, until_ns: int, count: int) -> Sequence[Tick]:
+        """The last ticks up to a moment, so many at most, oldest first; the oldest one for an older moment."""
+        ticks = self.ticks()
+        at = max(1, bisect_right(ticks, until_ns, key=attrgetter("time_ns")))
+        return ticks[max(0, at - count) : at]
+
     def narrowed_to(self, text: str) -> None:
         """From now on the kernel drops what is outside of this; "" = nothing on top of what was asked for at first."""
         with self._lock:

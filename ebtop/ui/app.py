@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from ebtop.captured_output import CapturedOutput
 from ebtop.errors import EbtopError
-from ebtop.store.source import Source, UnloadProof
+from ebtop.store.source import Sink, Source, UnloadProof
 from ebtop.ui.proof import proofs_text
 
 if TYPE_CHECKING:
+    from ebtop.store.keeper import Keeper
     from ebtop.store.selection import Selection
-    from ebtop.store.timeline import Timeline
 
 _ESCAPE_MS = "25"
 
 
 def run(
     source: Source,
-    timeline: Timeline,
+    timeline: Keeper,
+    sink: Sink = lambda _: None,
     *,
     asked_for: str = "",
     selection: Selection | None = None,
@@ -33,6 +34,8 @@ def run(
     log: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Run the TUI until it is left; returns the exit code. `log` gets what libraries print meanwhile.
+
+    The source hands its batches to `sink`, from where they come into the timeline.
 
     `asked_for` says in the header what the source was restricted to from the start, `selection` is a filter that the
     user may change, `greeting` stands in the last line at first. What is not given comes from the user's config.toml.
@@ -47,16 +50,17 @@ def run(
     # A terminal sends the rest of a key's sequence along with its Esc; Textual would wait for it for 0.1 s.
     os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
-    source.start(timeline.ingest)
+    source.start(sink)
     try:
         with CapturedOutput(log):
             from ebtop.ui import keymap
             from ebtop.ui.glyphs import terminal_is_ascii
             from ebtop.ui.live import LiveApp
+            from ebtop.ui.replay import ReplayApp
             from ebtop.ui.themes import load
 
             keys, more = keymap.load()
-            app = LiveApp(
+            app = (LiveApp if source.live else ReplayApp)(
                 source,
                 timeline,
                 load(theme),

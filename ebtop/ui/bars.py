@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from textual import events
 from textual.message import Message
 
+from ebtop.store.evidence import HostFacts
 from ebtop.store.source import Pressure
 from ebtop.ui.moment import Cost, Moment
 from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
@@ -39,8 +39,11 @@ class Header(Bar):
         self._time: tuple[Run, ...] = (("○ starting", "dim"),)
         self._filter = ""
         self._window = ""
-        node = os.uname()
-        self._host, self._kernel = node.nodename, node.release
+        self._host = self._kernel = ""
+
+    def of(self, host: HostFacts) -> None:
+        """The node that is shown."""
+        self._host, self._kernel = host.name, host.kernel
 
     def show(self, moment: Moment | None, time: tuple[Run, ...], filter_text: str, window: str) -> None:
         """`time`: whether and why the view stands; `filter_text`: "" = everything; `window`: of the icicle."""

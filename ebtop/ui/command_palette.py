@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ebtop.ui.live import LiveApp
 
 
+_NOTE = "note"
+"""`:note TEXT` writes the text down at once."""
+
+
 def open_palette(app: LiveApp) -> None:
     """Over the view on top; what is chosen acts on its focused pane."""
     pane = app.live.current
@@ -26,6 +30,10 @@ def open_palette(app: LiveApp) -> None:
                 yield DiscoveryHit(_shown(app, command), run, help=command.help)
 
         async def search(self, query: str) -> Hits:
+            word, _, text = query.partition(" ")
+            if word == _NOTE and text.strip():
+                shown = f"Note: {text.strip()}".replace("[", "\\[")
+                yield Hit(1.0, shown, partial(app.note, text), help="Write it down.")
             matcher = self.matcher(query)
             for command, run in _offered(app, pane):
                 if (score := matcher.match(f"{command.title} {command.help}")) > 0:

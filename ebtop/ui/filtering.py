@@ -15,7 +15,7 @@ from ebtop.ui.prompt import Question
 
 if TYPE_CHECKING:
     from ebtop.store.filter import Completion
-    from ebtop.store.timeline import Timeline
+    from ebtop.store.keeper import Keeper
     from ebtop.ui.screens.view import ViewScreen
 
 _NARROWED_BY_DRILL = frozenset(("cpu", "tcp"))
@@ -38,7 +38,7 @@ class Filtering:
     """Holds the filter; `tell` is called from any thread with a text and its style."""
 
     def __init__(
-        self, source: Source, timeline: Timeline, selection: Selection | None, tell: Callable[[str, str], None]
+        self, source: Source, timeline: Keeper, selection: Selection | None, tell: Callable[[str, str], None]
     ) -> None:
         self._source = source
         self._timeline = timeline

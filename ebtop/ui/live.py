@@ -6,9 +6,11 @@ import time
 from functools import partial
 
 from ebtop.errors import EbtopError
+from ebtop.text import clean
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.focus import Copied, Focus
+from ebtop.ui.marks import marks, next_mark, told
 from ebtop.ui.prompt import Question
 from ebtop.ui.screens.view import ViewScreen
 from ebtop.ui.time_view import parse_time
@@ -171,6 +173,34 @@ class LiveApp(ViewApp, inherit_bindings=False):
             self.go_to(parse_time(text, kept.newest_ns))
 
         self.live.prompt.ask(Question("go to", "14:03, 14:03:20, -5m", answer, check=check))
+
+    def action_mark(self, kind: str, step: int) -> None:
+        found = marks(self.timeline, kind)
+        at_ns = self.time_view.at_ns
+        place = next_mark(found, self.timeline.kept.newest_ns if at_ns is None else at_ns, step)
+        if place is None:
+            where = ("after" if step > 0 else "before") + " this moment"
+            self.announce(f"there is no {kind} {where}" if found else f"there is no {kind} in what is kept", "dim")
+            return
+        self.announce(told(found, place, kind))
+        self.go_to(found[place].time_ns)
+
+    # Notes
+
+    def action_note(self) -> None:
+        self.live.prompt.ask(Question("note", "what you see; it is kept with its time", self.note))
+
+    def note(self, text: str) -> None:
+        """Write down something about the moment that is shown."""
+        text = clean(text.strip())
+        if not text:
+            return
+        try:
+            self.timeline.note(text, self.time_view.at_ns)
+        except EbtopError as error:
+            self.announce(error.line(), "warn")
+        else:
+            self.announce(f"noted: {text}", "good")
 
     def _reach(self) -> str:
         kept = self.timeline.kept

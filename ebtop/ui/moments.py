@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 
+from ebtop.store.keeper import Keeper
 from ebtop.store.rows import with_stacks
 from ebtop.store.selection import Selection
 from ebtop.store.source import Health, Source
-from ebtop.store.timeline import Tick, Timeline, View
+from ebtop.store.ticks import Tick
+from ebtop.store.view import View
 from ebtop.ui.moment import AVERAGED_TICKS, Cost, CostMeter, LossCounter, Moment
 
 
 class Moments:
     """One for the app. `clock` gives seconds."""
 
-    def __init__(self, source: Source, timeline: Timeline, clock: Callable[[], float]) -> None:
+    def __init__(self, source: Source, timeline: Keeper, clock: Callable[[], float]) -> None:
         self._source = source
         self._timeline = timeline
         self._clock = clock
@@ -38,7 +39,10 @@ class Moments:
         return Tick(self.health.time_ns, self._timeline.rates(), self.health)
 
     def still(self, shown: Moment) -> Moment:
-        """A moment that stands, with what is measured now: probes may be unloaded meanwhile."""
+        """A moment that stands, with what is measured now: probes may be unloaded meanwhile. What belongs to a
+        moment of a recording is all in it."""
+        if not self._source.live:
+            return shown._replace(snapshot=with_stacks(shown.snapshot, (), {}))
         return shown._replace(
             snapshot=with_stacks(shown.snapshot, (), {}),
             health=self.health,
@@ -73,11 +77,8 @@ class Moments:
         )
 
     def _health_at(self, time_ns: int) -> tuple[Health, Cost | None]:
-        ticks = self._timeline.ticks()
-        at = bisect_right(ticks, time_ns, key=lambda tick: tick.time_ns)
-        if not at:
-            return (ticks[0].health if ticks else self.health), None
+        ticks = self._timeline.healths(time_ns, AVERAGED_TICKS + 1)
         meter, cost = CostMeter(), None
-        for tick in ticks[max(0, at - AVERAGED_TICKS - 1) : at]:
+        for tick in ticks:
             cost = meter.measure(tick.health)
-        return ticks[at - 1].health, cost
+        return (ticks[-1].health if ticks else self.health), cost

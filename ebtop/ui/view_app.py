@@ -40,7 +40,8 @@ from ebtop.ui.time_view import TimeView
 from ebtop.units import count, duration, wall_clock
 
 if TYPE_CHECKING:
-    from ebtop.store.timeline import Timeline, View
+    from ebtop.store.keeper import Keeper
+    from ebtop.store.view import View
 
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 """Extra ticks after the start, so that what the probes see first is on screen at once."""
@@ -75,7 +76,7 @@ class ViewApp(App[None], inherit_bindings=False):
     def __init__(
         self,
         source: Source,
-        timeline: Timeline,
+        timeline: Keeper,
         theme: Theme,
         *,
         asked_for: str = "",
@@ -292,6 +293,7 @@ class ViewApp(App[None], inherit_bindings=False):
     def _draw_bars(self, screen: ViewScreen) -> None:
         # While a drill-down is still being gathered the node is as busy as the view below says.
         known = next((view.moment for view in reversed(self._views()) if view.moment is not None), None)
+        screen.header.of(self.source.host)
         screen.header.show(known, self._time_runs(), self._filter_text(), self._window())
         screen.crumbs.show(narrowed_words(self.moments.health) if self.time_view.live else "")
         self._show_facts(screen)

@@ -30,7 +30,7 @@ WAYS: dict[str, tuple[str, ...]] = {
 }
 """The keys that lead from the overview to where the keys of a scope work."""
 PANES = ("1  CPU", "2  EXEC", "3  TCP", "4  RETRANSMITS", "5  SLOW CONNECTS")
-PROMPTS = ("search  ", "filter  ", "go to  ")
+PROMPTS = ("search  ", "filter  ", "go to  ", "note  ", "snapshot  ")
 """How a line to type into begins."""
 ACT_S = 0.15
 """For a key to act and be drawn before the next is pressed: Escape and a key at once would be Alt and that key."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ebtop.errors import EbtopError
 from ebtop.store.check import Check
 from ebtop.store.containers import Container
-from ebtop.store.evidence import Note
+from ebtop.store.evidence import CollectionFacts, HostFacts, Note
 from ebtop.store.records import Batch, ConnectHistogram, Frame, StackRecord
 from ebtop.store.rows import ConnectRow, ExecRow, Rates, RetransmitRow, Snapshot, StackSpan, TcpRow
 from ebtop.store.selection import Pushed
@@ -62,6 +62,8 @@ class FakeSource:
     live = True
     probe_names = PROBES
     hertz = 49
+    host = HostFacts("web-3", "6.1.0-28-amd64", "x86_64", "Linux", 4, 2**32, START_NS, "tsc", "UTC", 0)
+    collection = CollectionFacts("0.1.0", PROBES, 49, 100.0, "", "")
 
     def __init__(self) -> None:
         self.probes = {name: probe_health(name) for name in PROBES}
@@ -186,6 +188,9 @@ class FakeTimeline:
         self.marks.append(tick)
 
     def ticks(self) -> list[object]:
+        return []
+
+    def healths(self, until_ns: int, count: int) -> list[object]:
         return []
 
     def narrowed_at(self, time_ns: int) -> str:

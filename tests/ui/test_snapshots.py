@@ -22,12 +22,6 @@ class BusySource(FakeSource):
         return super().health()._replace(node=NODE)
 
 
-@pytest.fixture(autouse=True)
-def known_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    uname = os.uname_result(("Linux", "web-3", "6.1.0-28-amd64", "#1 SMP", "x86_64"))
-    monkeypatch.setattr(os, "uname", lambda: uname)
-
-
 async def busy(ui: Driving, seconds: int = 20) -> None:
     for _ in range(seconds):
         await ui.tick(own_ns=20_000_000, bpf_ns=1_000_000)

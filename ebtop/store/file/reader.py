@@ -23,7 +23,7 @@ from ebtop.store.history.history import SECOND_NS
 from ebtop.store.passing import events, summed_stacks
 from ebtop.store.past import Past
 from ebtop.store.records import ModuleFacts, Record, StackRecord
-from ebtop.store.rows import Rates, Snapshot, StackSpan
+from ebtop.store.rows import Rates, Snapshot, StackSpan, with_stacks
 from ebtop.store.selection import Selection
 from ebtop.store.source import Health, NodeLoad, Pressure
 from ebtop.store.ticks import Tick
@@ -35,11 +35,12 @@ _WINDOW_NS = 720 * SECOND_NS
 _MAX_TICKS = 4000
 """Ticks handed out of a long time."""
 _NO_HEALTH = Health(0, (), 0, 0, 1, False, ())
-_SECOND = (
-    "time_ns, execs, exits, exec_failures, connects, accepts, closes, retransmits, tx_bytes, rx_bytes, samples, "
-    "cpu_percent, load1, memory_used, memory_total, pressure_cpu, pressure_memory, pressure_io, own_cpu_ns, rss_bytes, "
-    "narrowed"
-)
+_FIGURES = (
+    "execs", "exits", "exec_failures", "connects", "accepts", "closes", "retransmits", "tx_bytes", "rx_bytes",
+    "samples", "cpu_percent", "load1", "memory_used", "memory_total", "pressure_cpu", "pressure_memory",
+    "pressure_io", "own_cpu_ns", "rss_bytes", "narrowed",
+)  # fmt: skip
+"""Of `second_rows`, after the time: ten rates, then what health has of it."""
 
 Found = TypeVar("Found")
 
@@ -57,7 +58,7 @@ class SnapshotFile:
         self._chapters = FileChapters(self._database, clean)
         self._past = Past(self._chapters.reach, _WINDOW_NS)
         self._containers = self._all_containers()
-        self._users = {
+        self.users = {
             uid: clean(name) for uid, name in self._optional("users", "uid, name")
             if isinstance(uid, int) and isinstance(name, str)
         }  # fmt: skip
@@ -127,7 +128,7 @@ class SnapshotFile:
         return None
 
     def user(self, uid: int) -> str | None:
-        return self._users.get(uid)
+        return self.users.get(uid)
 
     def known_containers(self) -> Sequence[ContainerFacts]:
         return [ContainerFacts(cgroup, container) for cgroup, container in self._containers.items()]
@@ -172,9 +173,14 @@ class SnapshotFile:
     def ticks(self, from_ns: int | None = None, until_ns: int | None = None) -> Sequence[Tick]:
         """Their health has the node's load, but no probes: see `healths`."""
         first, last = self.from_ns if from_ns is None else from_ns, self.until_ns if until_ns is None else until_ns
-        step = 1 + max(0, last - first) // (_MAX_TICKS * SECOND_NS)
-        rows = self._optional("second_rows", _SECOND, "WHERE time_ns BETWEEN ? AND ? ORDER BY time_ns", (first, last))
-        return [tick for row in rows[::step] if (tick := self._tick(row)) is not None]
+        step_ns = max(1, (last - first) // _MAX_TICKS)
+        # Of several seconds the highest: a spike must not get lost.
+        figures = ", ".join(f"max({name})" for name in _FIGURES)
+        rows = self._optional(
+            "second_rows", f"min(time_ns), {figures}",
+            "WHERE time_ns BETWEEN ? AND ? GROUP BY (time_ns - ?) / ? ORDER BY 1", (first, last, first, step_ns),
+        )  # fmt: skip
+        return [tick for row in rows if (tick := self._tick(row)) is not None]
 
     def _tick(self, row: Sequence[Any]) -> Tick | None:
         *numbers, narrowed = row
@@ -199,7 +205,7 @@ class SnapshotFile:
         return self._pass(summed_stacks(self._chapters.reach(), *self._range(from_ns, until_ns)))
 
     def snapshot(self, time_ns: int | None = None) -> Snapshot:
-        return self.at(self.until_ns if time_ns is None else time_ns)._replace(stacks=(), sampled_s=0.0)
+        return with_stacks(self.at(self.until_ns if time_ns is None else time_ns), (), {})
 
     def at(self, time_ns: int, selection: Selection | None = None) -> Snapshot:
         """How it was at a moment, with the stacks of the last second; see `Past.at`."""
