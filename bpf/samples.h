@@ -11,7 +11,7 @@
 #include "stack.h"
 
 struct sample_key {
-	u64 user;	/* hash of the user stack, 0 = none */
+	u64 user;	/* hash of the user stack, NO_STACK, or LOST_STACK */
 	u64 kernel;
 	u64 cgroup;
 	u32 pid;
@@ -34,9 +34,12 @@ BPF_TABLE("hash", struct sample_key, struct sample_sum, samples_1, 8192);
 BPF_TABLE("hash", u64, struct stack, stacks_0, 8192);
 BPF_TABLE("hash", u64, struct stack, stacks_1, 8192);
 
+#define NO_STACK 0
+#define LOST_STACK 2	/* no hash is even */
+
 inlined u64 hash_stack(struct stack *stack)
 {
-	u64 hash = 0x9E3779B97F4A7C15ULL;
+	u64 hash = 0x9E3779B97F4A7C15ULL ^ stack->cut;
 
 	for (int i = 0; i < STACK_DEPTH; i++) {
 		if (i >= stack->depth)
@@ -52,8 +55,8 @@ inlined u64 store_stack(struct stack *stack, u32 half)
 	u64 hash;
 	int failed = 0;
 
-	if (!stack->depth)
-		return 0;
+	if (!stack->depth && (stack->cut == END_NOT_KNOWN || stack->cut == END_WHOLE))
+		return NO_STACK;
 	hash = hash_stack(stack);
 	if (half) {
 		if (!stacks_1.lookup(&hash))
@@ -65,7 +68,7 @@ inlined u64 store_stack(struct stack *stack, u32 half)
 	if (!failed)
 		return hash;
 	count(LOST_MAP_FULL); /* the sample still counts, without this stack */
-	return 0;
+	return LOST_STACK;
 }
 
 inlined void add_to(struct sample_sum *sum, u64 ns)

@@ -5,9 +5,27 @@
 
 #define STACK_DEPTH 127
 
+/* Why a walk ended; names in ebtop/unwind/ends.py. bpf_get_stack() can only tell the first two. */
+enum walk_end {
+	END_NOT_KNOWN,
+	END_TOO_DEEP,
+	END_WHOLE,		/* the tables say that there is no caller */
+	END_BASE,		/* a frame pointer or return address of 0 */
+	END_NO_PROCESS,
+	END_NO_MAPPING,		/* an address in no mapping that is known */
+	END_NO_TABLE,		/* not built yet, or evicted */
+	END_NO_INFORMATION,	/* neither a rule nor a frame pointer */
+	END_BAD_FRAME,		/* the rule leads nowhere */
+	END_UNSUPPORTED,
+	END_READ_FAULT,		/* of the stack */
+	END_NO_REGISTERS,
+};
+/* The walk ended for the reason given, and these are the frames that bpf_get_stack() found instead. */
+#define BY_FRAME_POINTERS 0x100
+
 struct stack {
 	u32 depth;
-	u32 cut;	/* there were more frames than fit, or the walk could not go on */
+	u32 cut;	/* enum walk_end, and BY_FRAME_POINTERS */
 	u64 address[STACK_DEPTH];	/* leaf first */
 };
 RECORD_LAYOUT(stack);

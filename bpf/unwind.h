@@ -69,24 +69,6 @@ struct unwind_rule {
 };
 RECORD_LAYOUT(unwind_rule);
 
-/* Why a walk ended; in `cut` of struct stack, names in ebtop/unwind/ends.py. 0 and 1 also come from bpf_get_stack(). */
-enum walk_end {
-	END_NOT_KNOWN,
-	END_TOO_DEEP,
-	END_WHOLE,		/* the tables say that there is no caller */
-	END_BASE,		/* a frame pointer or return address of 0 */
-	END_NO_PROCESS,
-	END_NO_MAPPING,		/* an address in no mapping that is known */
-	END_NO_TABLE,		/* not built yet, or evicted */
-	END_NO_INFORMATION,	/* neither a rule nor a frame pointer */
-	END_BAD_FRAME,		/* the rule leads nowhere */
-	END_UNSUPPORTED,
-	END_READ_FAULT,		/* of the stack */
-	END_NO_REGISTERS,
-};
-/* The walk ended for the reason given, and these are the frames that bpf_get_stack() found instead. */
-#define BY_FRAME_POINTERS 0x100
-
 /* An executable mapping. An address less `bias` lies in page (address >> PAGE_SHIFT) of the table. */
 struct unwind_mapping {
 	u64 start;

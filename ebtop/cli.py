@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ebtop.store.evidence import HostFacts
     from ebtop.store.filter import Filter
     from ebtop.store.redact import Redactor
+    from ebtop.unwind import UserStacks
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -263,8 +264,22 @@ def _settings(options: argparse.Namespace) -> Settings:
     if not 1 <= period <= _MAX_FAULT_PERIOD:
         raise UsageError(f"can't look at one page fault in {period}", "", f"give 1 to {_MAX_FAULT_PERIOD}")
     return Settings(
-        hertz=options.rate, min_latency_ms=latency, min_block_ns=round(block * 1e6), fault_period=period
+        hertz=options.rate,
+        min_latency_ms=latency,
+        min_block_ns=round(block * 1e6),
+        fault_period=period,
+        user_stacks=_user_stacks(options.unwind),
     )
+
+
+def _user_stacks(name: str) -> UserStacks:
+    from ebtop.unwind import FramePointers, UnwindTables, supported
+
+    if name == FramePointers.name:
+        return FramePointers()
+    if not supported():
+        raise UsageError("unwind tables are for x86-64 only", "", f"give --unwind {FramePointers.name}")
+    return UnwindTables()
 
 
 def _filter(options: argparse.Namespace) -> FilterSpec:
@@ -384,6 +399,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--fault-period", metavar="N", type=int, default=61,
             help="faults: look at one minor page fault in N (%(default)s)",
+        )  # fmt: skip
+        command.add_argument(
+            "--unwind", choices=("tables", "frame-pointers"), default="frame-pointers",
+            help="how user stacks are walked: by tables made from .eh_frame, or by frame pointers (%(default)s)",
         )  # fmt: skip
     doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="one JSON object")

@@ -19,6 +19,8 @@ MAX_PAUSE_S = 1.0
 Stacks = dict[int, tuple[tuple[int, ...], int]]
 """By hash: addresses leaf first, and why there are no more: `cut` of struct stack, see ebtop.unwind.ends."""
 _NOT_THERE: tuple[tuple[int, ...], int] = ((), 0)
+_NO_STACK, _LOST_STACK = 0, 2
+"""In place of a hash, bpf/samples.h."""
 
 
 class RawSample(NamedTuple):
@@ -45,6 +47,8 @@ class RawSample(NamedTuple):
     state: str = ""
     waker: str = ""
     waker_pid: int = 0
+    handed_over: int = 0
+    """Hash of a user stack that the kernel left to user space to walk, which ebtop.unwind.handed_over has then."""
 
 
 class SampleKey(NamedTuple):
@@ -88,6 +92,9 @@ class StackProbe(Probe):
         self._earlier: Stacks = {}
         """Of the same half, as read the time before. A program that was still running then may count one later."""
         self._without_stack = 0
+        user_stacks = context.settings.user_stacks
+        self._hands_over = user_stacks.hands_over
+        self._none = ((), user_stacks.no_stack)
         self.pause_s = self.longest_pause_s()
         """Between two drains."""
         self._due = time.monotonic() + min(self.pause_s, _FIRST_DRAIN_S)
@@ -146,20 +153,17 @@ class StackProbe(Probe):
         self._earlier = self._stacks[half]
         self._newest = self._stacks[half] = dict(self._stacks_in(half))
 
-    def stacks_of(self, key: SampleKey, times: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        """User stack, kernel stack, and why the walk of the user stack ended, of so many samples."""
-        user, cut = self._find(key.user)
-        kernel, _ = self._find(key.kernel)
-        if (key.user and not user) or (key.kernel and not kernel):
-            self._without_stack += times
-        return user, kernel, cut
-
     def raw(self, time_ns: int, key: SampleKey, samples: int, period_ns: int = 0) -> RawSample:
         """A sample with its stacks and names."""
-        user, kernel, cut = self.stacks_of(key, samples)
+        user, cut = self._find(key.user)
+        kernel, _ = self._find(key.kernel)
+        user_missing = not user and not cut and key.user not in (_NO_STACK, _LOST_STACK)
+        handed_over = key.user if user_missing and self._hands_over else 0
+        if (user_missing and not handed_over) or (not kernel and key.kernel not in (_NO_STACK, _LOST_STACK)):
+            self._without_stack += samples
         return RawSample(
             time_ns, key.pid, comm_text(key.comm), key.uid, self.context.cgroups.path(key.cgroup), self.kind, samples,
-            user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
+            user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns, handed_over,
         )  # fmt: skip
 
     def find(self, stack_hash: int) -> tuple[tuple[int, ...], int] | None:
@@ -167,8 +171,8 @@ class StackProbe(Probe):
         return self._earlier.get(stack_hash)
 
     def _find(self, stack_hash: int) -> tuple[tuple[int, ...], int]:
-        if not stack_hash:
-            return _NOT_THERE
+        if stack_hash == _NO_STACK:
+            return self._none
         return self._newest.get(stack_hash) or self.find(stack_hash) or _NOT_THERE
 
     def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], int]]]:

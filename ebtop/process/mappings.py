@@ -115,15 +115,15 @@ def parse_mappings(lines: Iterable[bytes]) -> Mappings:
         except ValueError:
             continue
         path = fields[5] if len(fields) > 5 else b""
-        found.append(Mapping(start, end, offset, _mapped_file(os.makedev(major, minor), inode, path)))
+        found.append(Mapping(start, end, offset, mapped_file(os.makedev(major, minor), inode, path)))
         if len(found) >= MAPPINGS_MAX:
             break
     return Mappings(found)
 
 
 @lru_cache(maxsize=2048)
-def _mapped_file(device: int, inode: int, path: bytes) -> MappedFile:
-    """Shared between processes: most map the same few libraries."""
+def mapped_file(device: int, inode: int, path: bytes) -> MappedFile:
+    """A file as /proc/PID/maps and PERF_RECORD_MMAP2 name it. Shared between processes: most map the same few."""
     deleted = path.endswith(_DELETED)
     # The kernel writes a line break in a path as \012 and leaves all else as it is.
     name = path[: -len(_DELETED)] if deleted else path

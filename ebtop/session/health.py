@@ -12,6 +12,7 @@ from ebtop.kernel.cpus import online_cpus
 from ebtop.kernel.maps import NO_PREALLOC, Map
 from ebtop.session.probe_set import Loaded
 from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProgramCost
+from ebtop.unwind.unwinder import Unwinder
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -42,6 +43,12 @@ def with_shared(
     """A probe with the shared maps that exist for its sake."""
     maps = tuple(map_use(shared[name], known) for name in names if name in shared)
     return probe._replace(maps=probe.maps + maps)
+
+
+def with_tables(probe: ProbeHealth, unwinder: Unwinder) -> ProbeHealth:
+    """A probe with the unwind tables, all of them as one map."""
+    tables = MapUse(f"{unwinder.table_count} tables", 0, unwinder.table_bytes)
+    return probe._replace(maps=(*probe.maps, tables))
 
 
 def failed(name: str, error: EbtopError) -> ProbeHealth:

@@ -139,7 +139,7 @@ class LiveSource:
 
         `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
-        self._naming = NamingThread(sink, self.log)
+        self._naming = NamingThread(sink, self.log, self._set.handed_over)
         puller = threading.Thread(target=self._pull, name="ebtop-pull", daemon=True)
         puller.start()
         try:
@@ -381,6 +381,11 @@ class LiveSource:
         if self._set.filter_maps():
             filters = health.not_loaded("(filter)", "on")
             probes.append(health.with_shared(filters, self._set.shared, FILTER_MAPS, self._known_maps))
+        if self._set.unwinder is not None:
+            unwind = health.with_shared(
+                health.not_loaded("(unwind)", "on"), self._set.shared, UNWIND_MAPS, self._known_maps
+            )
+            probes.append(health.with_tables(unwind, self._set.unwinder))
         measured = health.whole(probes, self._stats is not None and self._stats.enabled, self._log, self._node)
         narrowed, narrowed_probes = self._filter.narrowed
         return measured._replace(narrowed=narrowed, narrowed_probes=narrowed_probes)
@@ -389,8 +394,9 @@ class LiveSource:
         measured = health.probe_health(name, loaded, self._known_maps)
         if name == SocketsProbe.name:
             return health.with_shared(measured, self._set.shared, SOCKET_MAPS, self._known_maps)
-        if name == CpuProbe.name:
-            measured = health.with_shared(measured, self._set.shared, UNWIND_MAPS, self._known_maps)
-        if isinstance(loaded.probe, StackProbe) and self._naming is not None and self._naming.lost[loaded.probe.kind]:
-            measured.lost["naming fell behind"] = self._naming.lost[loaded.probe.kind]
+        if isinstance(loaded.probe, StackProbe) and self._naming is not None:
+            if behind := self._naming.lost[loaded.probe.kind]:
+                measured.lost["naming fell behind"] = behind
+            if without := self._naming.without_stack[loaded.probe.kind]:
+                measured.lost["sample without its stack"] = measured.lost.get("sample without its stack", 0) + without
         return measured

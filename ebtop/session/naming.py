@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
 from ebtop.symbols.symbolizer import Symbolizer
 from ebtop.unwind import ends
+from ebtop.unwind.handed_over import HandedOver
 
 _MAX_WAITING = 30
 """Seconds of samples that may wait; beyond that the oldest are given up and counted."""
@@ -27,24 +29,29 @@ class _Work(NamedTuple):
     kind: str
     samples: list[RawSample]
     sampled_s: float
+    until: float
+    """When they were read, by time.monotonic."""
 
 
 class NamingThread:
     """Takes raw samples, gives named stacks to a sink."""
 
-    def __init__(self, sink: Sink, log: Callable[[str], None]) -> None:
+    def __init__(self, sink: Sink, log: Callable[[str], None], handed_over: HandedOver) -> None:
         self._sink = sink
+        self._handed_over = handed_over
         self._log = log
         self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
         self.lost: Counter[str] = Counter()
         """Samples given up because naming fell behind or failed, by kind."""
+        self.without_stack: Counter[str] = Counter()
+        """Samples whose user stack was left to user space and did not come, by kind."""
         self._thread = threading.Thread(target=self._run, name="ebtop-names", daemon=True)
         self._thread.start()
 
     def add(self, time_ns: int, kind: str, samples: list[RawSample], sampled_s: float) -> None:
         """Name these samples soon; they are all there are of a kind in so many seconds."""
         try:
-            self._queue.put_nowait(_Work(time_ns, kind, samples, sampled_s))
+            self._queue.put_nowait(_Work(time_ns, kind, samples, sampled_s, time.monotonic()))
         except queue.Full:
             self.lost[kind] += sum(sample.samples for sample in samples)
 
@@ -74,15 +81,15 @@ class NamingThread:
         if isinstance(work, int):
             symbolizer.note_process(work)
         else:
-            records = self._name(symbolizer, work.samples)
+            records = self._name(symbolizer, work)
             modules = symbolizer.new_modules()
-            self._sink(
-                Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules)
-            )
+            self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules))
 
-    def _name(self, symbolizer: Symbolizer, samples: list[RawSample]) -> list[Record]:
+    def _name(self, symbolizer: Symbolizer, work: _Work) -> list[Record]:
         records: list[Record] = []
-        for sample in samples:
+        for sample in work.samples:
+            if sample.handed_over:
+                sample = self._with_stack(sample, work.until)
             frames, reaches_entry = symbolizer.stack(
                 sample.pid, sample.user, sample.kernel, truncated_user=ends.is_short(sample.cut)
             )
@@ -97,6 +104,14 @@ class NamingThread:
                 )
             )  # fmt: skip
         return records
+
+    def _with_stack(self, sample: RawSample, until: float) -> RawSample:
+        """A sample with its user stack, walked meanwhile by the unwinder."""
+        walked = self._handed_over.take(sample.handed_over, until)
+        if walked is None:
+            self.without_stack[sample.kind] += sample.samples
+            return sample
+        return sample._replace(user=walked.addresses, cut=walked.cut)
 
 
 def until_schedule(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -22,9 +22,13 @@ from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
 from ebtop.store.source import UnloadProof
 from ebtop.unwind import maps as unwind_maps
+from ebtop.unwind.arena import BUDGET
+from ebtop.unwind.handed_over import HandedOver
+from ebtop.unwind.unwinder import Unwinder
 
 MAP_CAP_BYTES = 32 << 20
 _CHILDREN = ChildrenProbe.name
+_TABLES = "unwind_tables"
 _SHARED = (*FILTER_MAPS, *SOCKET_MAPS, *unwind_maps.SHARED_MAPS)
 
 
@@ -50,6 +54,10 @@ class ProbeSet:
         self.context = Context(settings, Clock(), hierarchy, CgroupNames(hierarchy))
         self.loaded: dict[str, Loaded] = {}
         self.shared: dict[str, Map] = {}
+        self.handed_over = HandedOver()
+        self.unwinder: Unwinder | None = None
+        """Runs while a probe needs unwind tables."""
+        self._cannot_unwind = False
 
     def load(self, name: str) -> None:
         """Load a probe and what it requires; nothing happens when it is there. Raises EbtopError."""
@@ -69,12 +77,31 @@ class ProbeSet:
 
     def complete(self) -> None:
         """Load what probes could do without until all of them run. What fails is logged; the probes go on without."""
+        self._unwind()
         for name, loaded in self.loaded.items():
             try:
                 loaded.module.attach_later()
             except LoadError as error:
                 self._log_verifier(name, error)
                 self._log(f"{name}: {error.line()}")
+
+    def _unwind(self) -> None:
+        """Run an unwinder if there is a probe for it, with what memory the maps leave."""
+        left = min(BUDGET, self._map_cap - self._bytes_at_most())
+        if self.unwinder is not None:
+            self.unwinder.budget = left
+            return
+        user = next((loaded for loaded in self.loaded.values() if _TABLES in loaded.module.maps), None)
+        if user is None or self._cannot_unwind:
+            return
+        layout = user.module.artifact.layouts["raw_stack"]
+        try:
+            self.unwinder = Unwinder(self.shared, layout, self.handed_over, self._log, left)
+        except OSError as error:
+            self._cannot_unwind = True
+            self._log(f"stacks are walked by frame pointers only: unwind maps: {error.strerror}")
+            return
+        self.unwinder.start()
 
     def unload(self, name: str) -> UnloadProof:
         """Unload a probe, and what only it required. Raises EbtopError when it is not loaded, or others need it."""
@@ -217,7 +244,11 @@ class ProbeSet:
         """Close shared maps that no loaded probe uses any more."""
         used = {spec.name for loaded in self.loaded.values() for spec in loaded.module.artifact.maps}
         unused = [name for name in self.shared if name not in used]
-        ids = [accounting.map_id(self.shared[name].fd) for name in unused]
+        tables: list[int] = []
+        if _TABLES in unused and self.unwinder is not None:
+            tables = self.unwinder.stop()
+            self.unwinder = None
+        ids = tables + [accounting.map_id(self.shared[name].fd) for name in unused]
         for name in unused:
             self.shared.pop(name).close()
-        return len(unused), accounting.wait_until_gone([], ids, 2.0)
+        return len(ids), accounting.wait_until_gone([], ids, 2.0)

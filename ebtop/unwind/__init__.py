@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ebtop.kernel.attach import TailCall
 from ebtop.kernel.module import Attachment
+from ebtop.unwind.ends import End
 
 _NATIVE, _DONE = 0, 1
 """Slots of unwind_programs, bpf/unwind.h."""
@@ -24,6 +25,10 @@ class UserStacks(Protocol):
     """As on the command line."""
     header: str
     """The header that stands in for user_stack.h: a name in bpf/, or an absolute path."""
+    hands_over: bool
+    """Whether a sample may come with a stack that user space has to walk."""
+    no_stack: int
+    """What it says of a sample without a user stack, as in `cut` of struct stack."""
 
     def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
         """Programs that a sample goes through, attached once the probe runs; `stores` is the probe's own at the end."""
@@ -35,6 +40,8 @@ class FramePointers:
 
     name = "frame-pointers"
     header = "user_stack.h"
+    hands_over = False
+    no_stack: int = End.NOT_KNOWN
 
     def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
         return ()
@@ -45,6 +52,8 @@ class UnwindTables:
 
     name = "tables"
     header = "unwind.h"
+    hands_over = True
+    no_stack: int = End.WHOLE
 
     def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
         # In this order: a walk must not begin before there is something at its end.

@@ -283,6 +283,8 @@ class KnownStack:
     """Stands in for whoever walks user stacks; says the same of every process."""
 
     name = "known"
+    hands_over = False
+    no_stack = 0
 
     def __init__(self, header: Path, addresses: Sequence[int]) -> None:
         stores = "".join(f"\tstack->address[{i}] = {address:#x};\n" for i, address in enumerate(addresses))

@@ -1,0 +1,195 @@
+"""Which binary a mapping is of, and its unwind table: from the cache on disk, or built."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader, Segment, file_to_address
+from ebtop.process.mappings import MappedFile, Mapping, read_mappings
+from ebtop.process.open_mapped import open_mapped
+from ebtop.process.processes import Processes
+from ebtop.unwind.arena import TABLE_MISSING, base_address
+from ebtop.unwind.table import UnwindTable, build
+from ebtop.unwind.table_cache import TableCache
+
+VDSO = b"[vdso]"
+_VDSO_MAX = 1 << 20
+_FILES_MAX = 4096
+_TABLES_BYTES = 8 << 20
+_LOOK_AGAIN_S = 10.0
+"""A file may be written over in place: then it is another binary."""
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class Binary:
+    """One file that is mapped executable."""
+
+    __slots__ = ("base", "described", "key", "segments", "table_number")
+
+    def __init__(self, key: Hashable, segments: tuple[Segment, ...]) -> None:
+        self.key = key
+        self.segments = segments
+        """Empty for what is no ELF file."""
+        self.table_number = TABLE_MISSING
+        """In the kernel."""
+        self.base = 0
+        """Address at which that table starts."""
+        self.described: bool | None = None
+        """Whether there is any unwind information in it; None as long as nobody has looked."""
+
+    def bias(self, mapping: Mapping) -> int | None:
+        """What to take from an address to get the address in the file; None where the file has no code there."""
+        address = file_to_address(self.segments, mapping.offset)
+        return None if address is None else mapping.start - address
+
+
+class Binaries:
+    """Binaries by mapped file. One thread only; holds no file open."""
+
+    def __init__(self, cache: TableCache, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._processes = Processes(clock)
+        self._by_file: OrderedDict[MappedFile, tuple[Binary, float]] = OrderedDict()
+        self._by_key: dict[Hashable, Binary] = {}
+        self._tables: OrderedDict[Hashable, UnwindTable] = OrderedDict()
+        self._tables_bytes = 0
+        self._vdso: bytes | None = None
+
+    def known(self, file: MappedFile) -> Binary | None:
+        """Without looking at the file."""
+        found = self._by_file.get(file)
+        return found[0] if found is not None else None
+
+    def find(self, pid: int, mapping: Mapping) -> Binary | None:
+        """The binary behind a mapping; None when it can't be opened now. That is never remembered."""
+        found = self._by_file.get(mapping.file)
+        now = self._clock()
+        if found is not None and (now - found[1] < _LOOK_AGAIN_S or not mapping.file.on_disk):
+            return found[0]
+        if mapping.file.path == VDSO:
+            return self._remember(mapping.file, self._vdso_binary(), now)
+        fd = self._open(pid, mapping)
+        if fd is None:
+            return found[0] if found is not None else None
+        try:
+            return self._remember(mapping.file, self._binary(fd), now)
+        finally:
+            os.close(fd)
+
+    def table(self, binary: Binary, pid: int, mapping: Mapping) -> UnwindTable | None:
+        """A binary's table, made or read when it is not at hand; None when the file can't be opened any more."""
+        table = self._tables.get(binary.key)
+        if table is not None:
+            self._tables.move_to_end(binary.key)
+            return table
+        table = self._make(binary, pid, mapping)
+        if table is None:
+            return None
+        binary.described = bool(table.pages)
+        binary.base = base_address(table)
+        self._tables[binary.key] = table
+        self._tables_bytes += table.nbytes
+        while self._tables_bytes > _TABLES_BYTES and len(self._tables) > 1:
+            _, old = self._tables.popitem(last=False)
+            self._tables_bytes -= old.nbytes
+        return table
+
+    def at_hand(self, binary: Binary) -> UnwindTable | None:
+        """A binary's table if it needs no reading."""
+        return self._tables.get(binary.key)
+
+    def _make(self, binary: Binary, pid: int, mapping: Mapping) -> UnwindTable | None:
+        nothing = UnwindTable(0, b"", b"", b"")
+        if not binary.segments:
+            return nothing
+        try:
+            if binary.key == VDSO:
+                return build(ElfFile(BytesReader(self._vdso or b"")))
+            fd = self._open(pid, mapping)
+            if fd is None:
+                return None
+            try:
+                if _key(os.fstat(fd)) != binary.key:
+                    return None  # written over since
+                return self._cache.table(fd)
+            finally:
+                os.close(fd)
+        except ElfError:
+            return nothing
+
+    def _binary(self, fd: int) -> Binary:
+        key = _key(os.fstat(fd))
+        binary = self._by_key.get(key)
+        if binary is None:
+            try:
+                segments = ElfFile(FileReader(fd)).segments
+            except ElfError:
+                segments = ()
+            binary = self._by_key[key] = Binary(key, segments)
+        return binary
+
+    def _vdso_binary(self) -> Binary:
+        """The kernel gives all processes of one kind the same image."""
+        binary = self._by_key.get(VDSO)
+        if binary is None:
+            segments: tuple[Segment, ...] = ()
+            try:
+                self._vdso = _own_vdso()
+                segments = ElfFile(BytesReader(self._vdso)).segments
+            except (OSError, ElfError):
+                pass
+            binary = self._by_key[VDSO] = Binary(VDSO, segments)
+        return binary
+
+    def _remember(self, file: MappedFile, binary: Binary, now: float) -> Binary:
+        self._by_file[file] = binary, now
+        self._by_file.move_to_end(file)
+        if len(self._by_file) > _FILES_MAX:
+            _, (old, _) = self._by_file.popitem(last=False)
+            if old.table_number == TABLE_MISSING:
+                self._by_key.pop(old.key, None)
+        return binary
+
+    def _open(self, pid: int, mapping: Mapping) -> int | None:
+        """A file descriptor, the caller's to close."""
+        if not mapping.file.on_disk:
+            return None
+        process = self._processes.get(pid)
+        if process is not None:
+            opened = open_mapped(self._processes, process, mapping)
+            return opened[0] if opened is not None else None
+        # Nobody saw it alive. The path leads to the mapped file if the inode is the same.
+        if mapping.file.deleted:
+            return None
+        try:
+            fd = os.open(mapping.file.path, _OPEN_FLAGS)
+        except (OSError, ValueError):
+            return None
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_ino == mapping.file.inode:
+            return fd
+        os.close(fd)
+        return None
+
+
+def may_have_table(file: MappedFile) -> bool:
+    """Whether what is mapped is a binary at all, and no memory that code was written to."""
+    return file.on_disk or file.path == VDSO
+
+
+def _key(status: os.stat_result) -> Hashable:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _own_vdso() -> bytes:
+    mapping = next((m for m in read_mappings(os.getpid()) if m.file.path == VDSO), None)
+    if mapping is None or mapping.end - mapping.start > _VDSO_MAX:
+        return b""
+    with open("/proc/self/mem", "rb") as memory:
+        memory.seek(mapping.start)
+        return memory.read(mapping.end - mapping.start)

@@ -1,0 +1,69 @@
+"""Stacks that the kernel handed over and user space has walked, on their way to the samples they belong to."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+_KEPT_MAX = 2048
+_LONGEST_WAIT_S = 5.0
+
+
+class WalkedStack(NamedTuple):
+    """A user stack by address."""
+
+    addresses: tuple[int, ...]
+    """Leaf first, as the kernel gives them."""
+    cut: int
+    """As in struct stack of bpf/stack.h, see ebtop.unwind.ends."""
+
+
+class HandedOver:
+    """Walked stacks by the hash that stands for them in samples. Any thread."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._stacks: OrderedDict[int, WalkedStack] = OrderedDict()
+        self._settled_at = float("inf")
+        """Whatever was handed over before then is here, or lost; infinite while nobody walks."""
+
+    def begin(self) -> None:
+        """From now on somebody walks."""
+        with self._changed:
+            self._settled_at = 0.0
+
+    def end(self) -> None:
+        """Nobody walks any more."""
+        with self._changed:
+            self._settled_at = float("inf")
+            self._changed.notify_all()
+
+    def put(self, stack_hash: int, stack: WalkedStack) -> None:
+        with self._changed:
+            self._stacks[stack_hash] = stack
+            while len(self._stacks) > _KEPT_MAX:
+                self._stacks.popitem(last=False)
+            self._changed.notify_all()
+
+    def settle(self, moment: float) -> None:
+        """All that was handed over until `moment` (time.monotonic) has been put."""
+        with self._changed:
+            self._settled_at = moment
+            self._changed.notify_all()
+
+    def take(self, stack_hash: int, sampled_until: float) -> WalkedStack | None:
+        """Wait for a stack that was handed over before `sampled_until`; None when it never came."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: stack_hash in self._stacks or self._settled_at >= sampled_until,
+                max(0.0, sampled_until + _LONGEST_WAIT_S - self._clock()),
+            )
+            stack = self._stacks.get(stack_hash)
+            if stack is not None:
+                # Kept: what a thread is blocked in is asked for again as long as it is.
+                self._stacks.move_to_end(stack_hash)
+            return stack

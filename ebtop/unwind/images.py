@@ -1,0 +1,137 @@
+"""What is mapped executable in which process: from /proc when first asked, then as the side band tells it."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from ebtop.kernel.side_band import Ended, Forked, NewMapping, NewProgram, SideBandEvent
+from ebtop.process.mappings import MAPPINGS_MAX, Mapping, mapped_file, read_mappings
+
+IMAGES_MAX = 4096
+READ_AGAIN_S = 0.5
+_ANONYMOUS = (b"//anon", b"")
+
+
+class Image:
+    """The executable mappings of one process. Forked ones share the list, which is never changed in place."""
+
+    __slots__ = ("changed", "mappings", "pid", "read_at", "starts", "whole")
+
+    def __init__(self, pid: int, mappings: Iterable[Mapping], *, whole: bool) -> None:
+        self.pid = pid
+        self.whole = whole
+        """All of them are known; otherwise only those that came since ebtop runs."""
+        self.changed = True
+        """Since somebody took them over and cleared this."""
+        self.read_at = 0.0
+        self.set(mappings)
+
+    def set(self, mappings: Iterable[Mapping]) -> None:
+        self.mappings = sorted(mappings)
+        self.starts = [m.start for m in self.mappings]
+        self.changed = True
+
+    def find(self, address: int) -> Mapping | None:
+        at = bisect_right(self.starts, address) - 1
+        if at < 0 or address >= self.mappings[at].end:
+            return None
+        return self.mappings[at]
+
+    def add(self, new: Mapping) -> None:
+        """A mapping takes the place of what was there."""
+        if len(self.mappings) >= MAPPINGS_MAX or new in self.mappings[bisect_right(self.starts, new.start) - 1 :][:1]:
+            return
+        kept: list[Mapping] = [new]
+        for m in self.mappings:
+            if m.end <= new.start or m.start >= new.end:
+                kept.append(m)
+                continue
+            if m.start < new.start:
+                kept.append(m._replace(end=new.start))
+            if m.end > new.end:
+                kept.append(m._replace(start=new.end, offset=m.offset + new.end - m.start))
+        self.set(kept)
+
+
+class Images:
+    """Images by pid, the longest unused forgotten first. One thread only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._by_pid: OrderedDict[int, Image] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
+
+    def known(self, pid: int) -> Image | None:
+        return self._by_pid.get(pid)
+
+    def get(self, pid: int) -> Image:
+        """The image of a process that was sampled; empty when nothing can be known any more."""
+        image = self._by_pid.get(pid)
+        if image is None:
+            image = self._keep(Image(pid, (), whole=False))
+        else:
+            self._by_pid.move_to_end(pid)
+        if not image.whole:
+            self.read_again(image)
+        return image
+
+    def read_again(self, image: Image) -> bool:
+        """Look in /proc; at most each READ_AGAIN_S. Returns whether anything is new."""
+        now = self._clock()
+        if now - image.read_at < READ_AGAIN_S:
+            return False
+        image.read_at = now
+        try:
+            mappings = list(read_mappings(image.pid))
+        except OSError:
+            return False
+        if not mappings:
+            return False
+        image.whole = True
+        if mappings == image.mappings:
+            return False
+        image.set(mappings)
+        return True
+
+    def apply(self, event: SideBandEvent) -> Image | None:
+        """Take in what happened; returns the image of a process that ended or executed another program."""
+        if isinstance(event, NewMapping):
+            image = self._by_pid.get(event.pid)
+            if image is None:
+                image = self._keep(Image(event.pid, (), whole=False))
+            path, inode = event.path, event.inode
+            if path in _ANONYMOUS:
+                path, inode = b"", 0
+            file = mapped_file(event.device, inode, path)
+            image.add(Mapping(event.start, event.start + event.length, event.offset, file))
+            return None
+        if isinstance(event, Forked):
+            parent = self._by_pid.get(event.parent)
+            if parent is None or not parent.whole:
+                return self._by_pid.pop(event.pid, None)
+            earlier = self._by_pid.pop(event.pid, None)
+            self._keep(_child(parent, event.pid))
+            return earlier
+        image = self._by_pid.pop(event.pid, None)
+        if isinstance(event, NewProgram):
+            self._keep(Image(event.pid, (), whole=True))
+        return image if isinstance(event, (NewProgram, Ended)) else None
+
+    def _keep(self, image: Image) -> Image:
+        self._by_pid[image.pid] = image
+        self._by_pid.move_to_end(image.pid)
+        if len(self._by_pid) > IMAGES_MAX:
+            self._by_pid.popitem(last=False)
+        return image
+
+
+def _child(parent: Image, pid: int) -> Image:
+    child = Image.__new__(Image)
+    child.pid, child.whole, child.changed, child.read_at = pid, True, True, parent.read_at
+    child.mappings, child.starts = parent.mappings, parent.starts
+    return child
