@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
 
 from ebtop.process.identity import mount_namespace
 from ebtop.process.mappings import Mapping
@@ -19,16 +21,16 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
 
     None when it can not be had. A path is only taken when the file there still has the mapped inode.
     """
-    for path, root, exact in _places(processes, process, mapping):
+    for place in _places(processes, process, mapping):
         try:
             # Looked at first, for opening a device can do things.
-            if not _is_mapped(os.stat(path), mapping, exact):
+            if not _is_mapped(os.stat(place.path), mapping, place.proof):
                 continue
-            fd = os.open(path, _FLAGS)
+            fd = os.open(place.path, _FLAGS)
         except (OSError, ValueError):
             continue
-        if _is_mapped(os.fstat(fd), mapping, exact):
-            return fd, root
+        if _is_mapped(os.fstat(fd), mapping, place.proof):
+            return fd, place.root
         os.close(fd)
     return None
 
@@ -46,22 +48,43 @@ def why_not_opened(process: Process, mapping: Mapping) -> str:
     return "it is no file any more that can be opened"
 
 
-def _is_mapped(status: os.stat_result, mapping: Mapping, exact: bool) -> bool:
-    # The device is not compared: btrfs and overlayfs show another one in maps than in stat.
-    return stat.S_ISREG(status.st_mode) and (exact or status.st_ino == mapping.file.inode)
+class _Proof(Enum):
+    """What has to be right about a file for it to be the mapped one."""
+
+    PLACE = "the place leads to it and to nothing else"
+    INODE = "its inode; the device is not compared, as btrfs and overlayfs show another one in maps than in stat"
+    INODE_AND_DEVICE = "both: nothing says that the path is meant from here"
 
 
-def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterator[tuple[str, str, bool]]:
-    """(path, root, leads to the mapped file itself) of each place to look."""
+class _Place(NamedTuple):
+    path: str
+    root: str
+    """Where the path of the mapping begins."""
+    proof: _Proof
+
+
+def _is_mapped(status: os.stat_result, mapping: Mapping, proof: _Proof) -> bool:
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if proof is _Proof.PLACE:
+        return True
+    same_device = proof is _Proof.INODE or status.st_dev == mapping.file.device
+    return status.st_ino == mapping.file.inode and same_device
+
+
+def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterator[_Place]:
+    """Each place to look."""
     root = f"/proc/{process.pid}/root"
     path = os.fsdecode(mapping.file.path)
     if process.alive:
-        yield f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}", root, True
+        yield _Place(f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}", root, _Proof.PLACE)
     if mapping.file.deleted:
         return
     if process.alive:
-        yield root + path, root, False
+        yield _Place(root + path, root, _Proof.INODE)
     if process.mount_ns and process.mount_ns == mount_namespace("self"):
-        yield path, "", False
+        yield _Place(path, "", _Proof.INODE)
     for sibling in processes.in_mount_namespace(process.mount_ns):
-        yield f"/proc/{sibling}/root{path}", f"/proc/{sibling}/root", False
+        yield _Place(f"/proc/{sibling}/root{path}", f"/proc/{sibling}/root", _Proof.INODE)
+    if not process.mount_ns:
+        yield _Place(path, "", _Proof.INODE_AND_DEVICE)

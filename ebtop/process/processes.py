@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ebtop.process.identity import Identity, mount_namespace, read_identity
 from ebtop.process.mappings import MappedFile, Mapping, Mappings, read_mappings
@@ -15,6 +15,9 @@ CHECK_S = 0.5
 """A pid is looked at again at most this often; samples are drained once a second."""
 NOTES_PER_S = 100
 """Processes noted at most in a second (each costs 50 to 100 us): a storm of execs must not cost more."""
+
+_ENDED = Identity(0, 0, 0, False)
+"""Of a process that was gone when it was first heard of."""
 
 _generations = itertools.count(1)
 
@@ -36,7 +39,9 @@ class Process:
         "unreadable",
     )
 
-    def __init__(self, pid: int, identity: Identity, mappings: Mappings, previous: Mappings, now: float) -> None:
+    def __init__(
+        self, pid: int, identity: Identity, mappings: Mappings, previous: Mappings, now: float, *, alive: bool = True
+    ) -> None:
         self.pid = pid
         self.identity = identity
         self.mappings = mappings
@@ -47,7 +52,7 @@ class Process:
         """File name of what it runs; "" where that is not known."""
         self.mount_ns = mount_namespace(pid)
         self.checked_at = self.read_at = now
-        self.alive = True
+        self.alive = alive
         self.generation = next(_generations)
         """Another number for other mappings, never used twice."""
         self.unreadable: set[MappedFile] = set()
@@ -95,6 +100,16 @@ class Processes:
             self._notes_left -= 1
             self._update(pid, self._by_pid.get(pid), reread=True)
 
+    def learn(self, pid: int, mappings: Iterable[Mapping]) -> None:
+        """Take what a process that ended, or executed another program, had mapped until then."""
+        found = Mappings(mappings)
+        now = self._update(pid, self._by_pid.get(pid), reread=True)
+        if now is None or not len(now.mappings):
+            identity = now.identity if now is not None else _ENDED
+            self._keep(Process(pid, identity, found, Mappings(), self._clock(), alive=False))
+        elif now.mappings != found:
+            self._keep(Process(pid, now.identity, now.mappings, found, self._clock(), alive=now.alive))
+
     def reread(self, process: Process) -> Process:
         """Read its mappings again, because an address is not among them; at most each CHECK_S."""
         if not process.alive or self._clock() - process.read_at < CHECK_S:
@@ -118,7 +133,7 @@ class Processes:
             if known is not None:
                 known.alive = False
             return known
-        same = known is not None and known.identity.start_time == identity.start_time
+        same = known is not None and known.identity.start_time in (_ENDED.start_time, identity.start_time)
         if known is not None and same and known.identity == identity and not reread:
             return known
         try:
@@ -131,9 +146,11 @@ class Processes:
             if not len(mappings) or mappings == known.mappings:
                 return known
         previous = known.mappings if known is not None and same else Mappings()
-        process = Process(pid, identity, mappings, previous, now)
-        self._by_pid[pid] = process
-        self._by_pid.move_to_end(pid)
+        return self._keep(Process(pid, identity, mappings, previous, now))
+
+    def _keep(self, process: Process) -> Process:
+        self._by_pid[process.pid] = process
+        self._by_pid.move_to_end(process.pid)
         if len(self._by_pid) > PROCESSES_MAX:
             self._by_pid.popitem(last=False)
         return process

@@ -7,10 +7,11 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ebtop.probes.stacks import RawSample
+from ebtop.process.mappings import Mapping
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
@@ -33,6 +34,11 @@ class _Work(NamedTuple):
     """When they were read, by time.monotonic."""
 
 
+class _Gone(NamedTuple):
+    pid: int
+    mappings: Sequence[Mapping]
+
+
 class NamingThread:
     """Takes raw samples, gives named stacks to a sink."""
 
@@ -40,7 +46,7 @@ class NamingThread:
         self._sink = sink
         self._handed_over = handed_over
         self._log = log
-        self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
+        self._queue: queue.Queue[_Work | _Gone | int | None] = queue.Queue(_MAX_WAITING * 8)
         self.lost: Counter[str] = Counter()
         """Samples given up because naming fell behind or failed, by kind."""
         self.without_stack: Counter[str] = Counter()
@@ -60,6 +66,11 @@ class NamingThread:
         if self._queue.qsize() < _MAX_WAITING:
             self._queue.put_nowait(pid)
 
+    def note_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
+        """A process ended, or executed another program: what it had mapped, for samples of it that come yet."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(_Gone(pid, mappings))
+
     def finish(self, timeout_s: float) -> None:
         """Name what waits, then end; give up after `timeout_s` (a binary on a dead file server may never be read)."""
         with contextlib.suppress(queue.Full):
@@ -77,9 +88,11 @@ class NamingThread:
                 if isinstance(work, _Work):
                     self.lost[work.kind] += sum(sample.samples for sample in work.samples)
 
-    def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
+    def _do(self, work: _Work | _Gone | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
             symbolizer.note_process(work)
+        elif isinstance(work, _Gone):
+            symbolizer.note_mappings(work.pid, work.mappings)
         else:
             records = self._name(symbolizer, work)
             modules = symbolizer.new_modules()

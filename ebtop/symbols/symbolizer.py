@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.process.processes import Process, Processes
@@ -59,6 +59,10 @@ class Symbolizer:
     def note_process(self, pid: int) -> None:
         """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
         self._processes.note(pid)
+
+    def note_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
+        """What a process had mapped when it ended or executed another program: samples of it may be named later."""
+        self._processes.learn(pid, mappings)
 
     def forget(self, pid: int) -> None:
         """Drop what is known of a process."""

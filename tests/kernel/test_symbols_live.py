@@ -13,6 +13,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from ebtop.process.mappings import read_mappings
 from ebtop.store.records import Frame, ModuleFacts
 from ebtop.symbols.symbolizer import Symbolizer
 
@@ -179,6 +180,35 @@ def test_ended_process_still_resolves_once_noted(
     assert one(symbolizer, unseen.pid, other).name == "[process ended]"
     symbolizer.forget(noted.pid)
     assert one(symbolizer, noted.pid, address).name == "[process ended]"
+
+
+def test_process_that_ended_before_it_was_looked_at(
+    build: Callable[..., Path], run: Callable[..., Target], symbolizer: Symbolizer, clock: Clock
+) -> None:
+    """Only what the kernel told of its mappings is left."""
+    target = run(build("target", TARGET))
+    address = target.ask("functions")[1]
+    mappings = list(read_mappings(target.pid))
+    target.end()
+    assert one(symbolizer, target.pid, address).name == "[process ended]"
+    symbolizer.note_mappings(target.pid, mappings)
+    assert one(symbolizer, target.pid, address) == ("inner", "native", "target")
+    clock.advance()
+    assert one(symbolizer, target.pid, address + 1) == ("inner", "native", "target")
+
+
+def test_program_that_another_one_took_the_place_of(
+    build: Callable[..., Path], run: Callable[..., Target], symbolizer: Symbolizer, clock: Clock
+) -> None:
+    other = build("other", OTHER, "-no-pie")
+    target = run(build("target", TARGET))
+    address = target.ask("functions")[1]
+    mappings = list(read_mappings(target.pid))
+    (later,) = target.ask(f"!{other}")
+    assert one(symbolizer, target.pid, address).kind == "unknown"
+    symbolizer.note_mappings(target.pid, mappings)
+    assert one(symbolizer, target.pid, address) == ("inner", "native", "target")
+    assert one(symbolizer, target.pid, later) == ("another_program", "native", "other")
 
 
 def test_file_that_was_gone_before_it_was_read(
