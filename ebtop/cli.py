@@ -85,17 +85,23 @@ def parse_size(text: str) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "live")
+    if arguments[0] in ("export", "diff"):
+        from ebtop.export.arguments import with_times
+
+        arguments = with_times(arguments)
     before, command = _split(arguments) if arguments[0] == "record" else (arguments, None)
-    options = _parser().parse_args(before)
+    options = _parser(before[0]).parse_args(before)
     if options.command == "doctor":
         from ebtop.kernel import doctor
 
         return doctor.main(options.json)
     if options.command == "replay":
         return _replay(options)
-    settings = _settings(options)
     # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
     gc.set_threshold(20_000, 20, 20)
+    if options.command in ("export", "diff"):
+        return _export(options)
+    settings = _settings(options)
     if options.command == "demo":
         return _demo(options, settings)
     chosen, filter_spec = _chosen(options.filter), _filter(options)
@@ -173,6 +179,20 @@ def _use_clock_of(host: HostFacts) -> None:
     hours, seconds = divmod(abs(host.utc_offset_s) % 86400, 3600)
     os.environ["TZ"] = f"<{name}>{'-' if host.utc_offset_s > 0 else '+'}{hours:02}:{seconds // 60:02}"
     time.tzset()
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ebtop.export.arguments import options_of
+    from ebtop.export.command import diff, export
+
+    chosen = options_of(options, _redactor(options.no_redact))
+    gc.disable()  # it reads, writes and ends
+    try:
+        if options.command == "export":
+            return export(Path(options.file), chosen)
+        return diff(Path(options.before), Path(options.after), chosen)
+    finally:
+        gc.enable()
 
 
 def _output_path(text: str) -> Path:
@@ -335,7 +355,8 @@ def _containers(names: list[str]) -> list[str]:
     return [path for f in found for path in f.paths]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: str) -> argparse.ArgumentParser:
+    """`called` is the command; what only others need is not imported."""
     parser = _Parser(
         prog="ebtop",
         description="What this node is doing right now, from eBPF: CPU stacks, execs, TCP, retransmits, slow connects.",
@@ -404,6 +425,13 @@ def _parser() -> argparse.ArgumentParser:
             "--unwind", choices=("tables", "frame-pointers"), default="frame-pointers",
             help="how user stacks are walked: by tables made from .eh_frame, or by frame pointers (%(default)s)",
         )  # fmt: skip
+    export = commands.add_parser("export", help="a snapshot as what others read; needs no root", allow_abbrev=False)
+    diff = commands.add_parser("diff", help="what is different between two snapshots", allow_abbrev=False)
+    if called in ("export", "diff"):
+        from ebtop.export.arguments import add_diff, add_export
+
+        add_export(export)
+        add_diff(diff)
     doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="one JSON object")
     return parser

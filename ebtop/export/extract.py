@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -30,14 +31,16 @@ class Extract:
         from_ns: int | None = None,
         until_ns: int | None = None,
         redactor: Redactor | None = None,
+        kind: str = "",
     ) -> None:
-        """`from_ns` and `until_ns` None = as far as there is anything. `redactor` None = secrets stay."""
+        """`from_ns` and `until_ns` None = as far as there is anything. `redactor` None = secrets stay. `kind` of stacks
+        is for formats with room for one; "" = cpu where there is any."""
         self.evidence = evidence
         self.chosen = chosen if chosen else None
         self.from_ns = evidence.from_ns if from_ns is None else max(from_ns, evidence.from_ns)
         self.until_ns = evidence.until_ns if until_ns is None else min(until_ns, evidence.until_ns)
-        self.whole = from_ns is None and until_ns is None and self.chosen is None
         self.redactor = redactor
+        self.kind = kind
 
     @property
     def seconds(self) -> float:
@@ -68,7 +71,9 @@ class Extract:
 
     @property
     def profile(self) -> Profile:
-        """The one that a format with room for a single kind shows: cpu where there is any."""
+        """The one that a format with room for a single kind shows."""
+        if self.kind:
+            return next((p for p in self.profiles if p.kind == self.kind), replace(EMPTY, kind=self.kind))
         return self.profiles[0] if self.profiles else EMPTY
 
     def open_connections(self) -> list[TcpRecord]:

@@ -118,7 +118,8 @@ def _programs(extract: Extract, recent: Recent | None) -> Iterator[Words]:
         yield (f"New in the last {duration(recent.seconds)}: ", *_named(recent.diff.new_commands), ".")
     for row in sorted(commands, key=lambda row: -(row.killed + row.nonzero))[:3]:
         if row.killed or row.nonzero:
-            badly = f"{count(row.nonzero)} ended with an exit code other than 0, {count(row.killed)} were killed"
+            ends = ((row.nonzero, "ended with an exit code other than 0"), (row.killed, "were killed"))
+            badly = ", ".join([f"{count(n)} {how}" for n, how in ends if n])
             yield (Code(row.comm), f": {badly}, of {count(row.exits)}.")
     for row in sorted(commands, key=lambda row: -row.failures)[:3]:
         if row.failures:

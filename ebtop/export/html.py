@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 from ebtop.export import chart_svg, icicle_svg
 from ebtop.export.escape import xml
-from ebtop.export.icicle_cells import cells
 from ebtop.export.report import Report, Table, Words
-from ebtop.export.svg import painter
 from ebtop.units import plural
 
 _MOST_ROWS = 500
+_KEYS = (
+    "A click on a frame, or Enter, zooms; Esc goes back; / searches, n and N go to the next match and the one before; "
+    "arrows move."
+)
 _STYLE = (
     """
 :root{color-scheme:light dark;--line:#d5d9e0;--dim:#5d6675}
@@ -40,7 +42,6 @@ summary{cursor:pointer}summary h2{display:inline}
 
 def html_lines(report: Report) -> Iterator[str]:
     """The whole document."""
-    about, profile = report.about, report.profile
     script = icicle_svg.script()
     policy = "; ".join(
         (
@@ -52,23 +53,19 @@ def html_lines(report: Report) -> Iterator[str]:
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    yield f"<title>{xml(about.heading)}</title><style>{_STYLE}</style></head><body>"
-    yield f"<h1>{xml(about.heading)}</h1>"
-    yield f'<ul class="about">{"".join(f"<li>{xml(line)}</li>" for line in about.lines(profile)[1:])}</ul>'
+    yield f"<title>{xml(report.heading)}</title><style>{_STYLE}</style></head><body>"
+    yield f"<h1>{xml(report.heading)}</h1>"
+    yield f'<ul class="about">{"".join(f"<li>{xml(line)}</li>" for line in report.about)}</ul>'
     for section in report.sections:
         yield f"<h2>{section.title}</h2>"
         yield f"<ul>{''.join(f'<li>{_sentence(words)}</li>' for words in section.findings)}</ul>"
     if report.charts:
         yield "<h2>Over time</h2>"
-        yield from [chart_svg.chart_svg(chart, about.notes) for chart in report.charts]
-    tree = profile.tree
-    yield f"<h2>Where {xml(profile.title)} goes</h2>"
-    yield (
-        "<p>A click on a frame, or Enter, zooms; Esc goes back; / searches, n and N go to the next match and the one "
-        "before; arrows move. Blue is kernel, orange native, green interpreted, violet JIT code, grey has no symbol; a "
-        "dashed edge marks stacks that are cut.</p>"
-    )
-    yield f'<div class="icicle-box">{icicle_svg.drawing(cells(tree), painter(tree, profile), [profile.title])}</div>'
+        yield from [chart_svg.chart_svg(chart, report.notes) for chart in report.charts]
+    if report.icicle:
+        drawn = report.icicle
+        yield f"<h2>{xml(drawn.title)}</h2><p>{_KEYS} {drawn.words}</p>"
+        yield f'<div class="icicle-box">{icicle_svg.drawing(drawn.cells, drawn.paint, [drawn.title])}</div>'
     for table in report.tables:
         yield from _table(table)
     yield f"<script>{script}</script></body></html>"

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 from ebtop.export.extract import Extract
 from ebtop.export.findings import sections
-from ebtop.export.report import Chart, Report
+from ebtop.export.icicle_cells import cells
+from ebtop.export.report import Chart, Icicle, Report
 from ebtop.export.report_tables import tables
+from ebtop.export.svg import KIND_COLOURS, painter
 from ebtop.store.ticks import Tick
 
 _SERIES: tuple[tuple[str, str, Callable[[Tick], float | None]], ...] = (
@@ -23,7 +25,16 @@ _SERIES: tuple[tuple[str, str, Callable[[Tick], float | None]], ...] = (
 def make_report(extract: Extract) -> Report:
     """Reads all of the extract; some seconds for a big one."""
     said, listed = tuple(sections(extract)), tuple(tables(extract))
-    return Report(extract.about(), extract.profile, said, listed, tuple(_charts(extract)))
+    about, profile = extract.about(), extract.profile
+    return Report(
+        about.heading,
+        tuple(about.lines(profile)[1:]),
+        said,
+        listed,
+        tuple(_charts(extract)),
+        about.notes,
+        Icicle(f"Where {profile.title} goes", KIND_COLOURS, cells(profile.tree), painter(profile.tree, profile)),
+    )
 
 
 def _charts(extract: Extract) -> Iterator[Chart]:

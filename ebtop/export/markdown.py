@@ -15,10 +15,9 @@ _LONGEST = 120
 
 def markdown_lines(report: Report) -> Iterator[str]:
     """Findings first, then the top of each table."""
-    about = report.about
-    yield f"# {markdown(about.heading)}"
+    yield f"# {markdown(report.heading)}"
     yield ""
-    for line in about.lines(report.profile)[1:]:
+    for line in report.about:
         yield f"- {markdown(line)}"
     for section in report.sections:
         yield ""

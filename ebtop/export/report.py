@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ebtop.export.about import About
-from ebtop.export.stack_sums import Profile
+from ebtop.export.icicle_cells import Cell, Paint
+from ebtop.store.evidence import Note
 
 
 class Code(NamedTuple):
@@ -55,14 +55,28 @@ class Chart(NamedTuple):
     """(time_ns, value), oldest first."""
 
 
+class Icicle(NamedTuple):
+    """A drawing of stacks."""
+
+    title: str
+    words: str
+    """How to read its colours."""
+    cells: Sequence[Cell]
+    paint: Paint
+
+
 class Report(NamedTuple):
     """All of it."""
 
-    about: About
-    profile: Profile
+    heading: str
+    about: tuple[str, ...]
+    """Where it is from and what is missing, a line each."""
     sections: tuple[Section, ...]
     tables: tuple[Table, ...]
-    charts: tuple[Chart, ...]
+    charts: tuple[Chart, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """Those that charts show."""
+    icicle: Icicle | None = None
 
 
 def plain(words: Words) -> str:

@@ -13,6 +13,10 @@ from ebtop.store.flame_tree import FlameTree
 from ebtop.text import clean
 from ebtop.units import duration, percent, plural
 
+KIND_COLOURS = (
+    "Blue is kernel, orange native, green interpreted, violet JIT code, grey has no symbol; a dashed edge marks stacks "
+    "that are cut."
+)
 _SHADES = 4
 _KINDS = frozenset(("process", "thread", "kernel", "native", "interpreted", "jit", "unknown"))
 

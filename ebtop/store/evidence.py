@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from ebtop.store.check import Check
-from ebtop.store.containers import Container, ContainerLookup
+from ebtop.store.containers import Container
 from ebtop.store.records import ModuleFacts, Record, StackRecord
 from ebtop.store.rows import Snapshot
 from ebtop.store.source import Health
@@ -76,9 +76,6 @@ class Evidence(Protocol):
 
     host: HostFacts
     collection: CollectionFacts
-    containers: ContainerLookup
-    """Of that node, not of the one this runs on."""
-
     @property
     def from_ns(self) -> int:
         """When collecting began, or what is kept begins."""
@@ -94,6 +91,9 @@ class Evidence(Protocol):
     @property
     def incomplete(self) -> tuple[str, ...]:
         """What is missing between `from_ns` and `until_ns`, one line each; losses of probes are in `health`."""
+
+    def containers(self, cgroup: str | None) -> Container | None:
+        """The lookup of that node, not of the one this runs on."""
 
     def user(self, uid: int) -> str | None:
         """The name of a user of that node; None where it is not known."""

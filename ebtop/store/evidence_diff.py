@@ -33,6 +33,15 @@ class Change(NamedTuple):
     def delta(self) -> float:
         return self.after - self.before
 
+    @property
+    def sign(self) -> str:
+        """+ more, - less, = the same within a tenth, * new, x gone."""
+        if not self.before or not self.after:
+            return "*" if self.after else "x"
+        if abs(self.delta) < 0.1 * max(self.before, self.after):
+            return "="
+        return "+" if self.delta > 0 else "-"
+
 
 class Side:
     """One stretch of time. Feed it records and stacks."""
