@@ -225,8 +225,8 @@ class ModuleFacts(NamedTuple):
     build_id: str
     """GNU build id in hexadecimal digits, "" where the file has none or could not be read."""
     symbols: str = ""
-    """Where the names of its functions come from: symtab, debug file, minidebuginfo, dynsym (exported functions
-    only), none (there are none), or "unreadable: " and why; "" where not known."""
+    """Where the names of its functions come from: symtab, debug file, pclntab (Go's own table), minidebuginfo,
+    dynsym (exported functions only), none (there are none), or "unreadable: " and why; "" where not known."""
 
 
 class TcpScan(NamedTuple):

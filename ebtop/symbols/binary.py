@@ -1,4 +1,4 @@
-"""The functions of one ELF file, from .symtab, a separate debug file, MiniDebugInfo or .dynsym."""
+"""The functions of one ELF file, from .symtab, a separate debug file, Go's own table, MiniDebugInfo or .dynsym."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Binary:
         """The function at an ELF virtual address, as in the symbol table (mangled); None where not known."""
         name = self._functions.name(address)
         if name is not None:
-            # .symtab of a shared library writes versions into names: memcpy@@GLIBC_2.14.
-            return name[:1] + name[1:].partition(b"@")[0]
+            # .symtab of a shared library writes versions into names (memcpy@@GLIBC_2.14), Go's linker conventions.
+            return name[:1] + name[1:].partition(b"@")[0].removesuffix(b".abi0")
         name = self._plt.name(address)
         if name is not None:
             return name + b"@plt"

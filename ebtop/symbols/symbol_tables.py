@@ -16,6 +16,7 @@ from ebtop.process.elf import (
     Section,
 )
 from ebtop.process.pause import pause
+from ebtop.symbols.go_table import add_go_functions, go_section
 from ebtop.symbols.mini_debug_info import mini_debug_info
 from ebtop.symbols.packed import PackedStrings
 from ebtop.symbols.table import SymbolTable, TableBuilder
@@ -28,8 +29,9 @@ _SYMBOLS_AT_ONCE = 1500
 """About a millisecond's work."""
 _STT_FUNC, _STT_GNU_IFUNC = 2, 10
 
+_GO = -1
 _Place = tuple[ElfFile, int]
-"""A file and the type of the section that holds its symbols."""
+"""A file and the type of the section that holds its symbols; _GO for the table of a Go program."""
 
 
 def read_functions(elf: ElfFile, debug: ElfFile | None, names_limit: int) -> tuple[SymbolTable, str]:
@@ -55,6 +57,8 @@ def _places(elf: ElfFile, debug: ElfFile | None) -> Iterator[tuple[list[_Place],
     yield [(elf, SHT_SYMTAB)], "symtab"
     if debug is not None:
         yield [(debug, SHT_SYMTAB)], "debug file"
+    if go_section(elf) is not None:
+        yield [(elf, _GO), (elf, SHT_DYNSYM)], "pclntab"
     mini = mini_debug_info(elf)
     if mini is not None:
         yield [(mini, SHT_SYMTAB), (elf, SHT_DYNSYM)], "minidebuginfo"
@@ -65,6 +69,11 @@ def _read_table(places: Iterable[_Place], base: int, names_limit: int, code_ends
     strings = PackedStrings()
     builder = TableBuilder(base, strings)
     for elf, kind in places:
+        if kind == _GO:
+            go = go_section(elf)
+            assert go is not None
+            add_go_functions(elf, go, strings, builder, names_limit)
+            continue
         section = next((s for s in elf.sections if s.type == kind), None)
         if section is None:
             continue
