@@ -7,12 +7,14 @@
 #include "ebtop.h"
 #include "filter.h"
 #include "samples.h"
+#include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
 
 /* The rest of a sample, once its user stack is there. */
 inlined int store_sample(void *ctx, struct stack *stack)
 {
 	struct sample_key key = {};
+	struct stack *interpreted;
 	u64 leader = 0;
 	int half = half_in_use();
 
@@ -27,6 +29,9 @@ inlined int store_sample(void *ctx, struct stack *stack)
 		key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
 	key.kernel = store_stack(stack, half);
+	interpreted = fill_interpreted_stack(key.pid);
+	if (interpreted && interpreted->depth)
+		key.interpreted = store_stack(interpreted, half);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }

@@ -13,6 +13,7 @@
 struct sample_key {
 	u64 user;	/* hash of the user stack, NO_STACK, or LOST_STACK */
 	u64 kernel;
+	u64 interpreted;	/* of the Python functions, as cpython.h hands them over */
 	u64 cgroup;
 	u32 pid;
 	u32 uid;

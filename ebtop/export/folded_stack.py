@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ebtop.store.flame_paths import lacks_outermost
 from ebtop.store.records import Frame, StackRecord
 
 CUT = "[cut]"
@@ -12,11 +13,11 @@ CUT = "[cut]"
 def folded(record: StackRecord) -> str:
     """`comm;outermost;...;innermost` without the count; kernel frames end in _[k].
 
-    A stack whose outer frames are missing has [cut] in their place. A semicolon in a name becomes a colon,
-    because the format has no escape for it.
+    A stack whose outer frames are missing has [cut] in their place, unless a mark among its frames says where. A
+    semicolon in a name becomes a colon, because the format has no escape for it.
     """
     first = [Frame(record.comm or "-", "process", "")]
-    if not record.complete:
+    if lacks_outermost(record):
         first.append(Frame(CUT, "cut", ""))
     return joined((*first, *record.frames))
 

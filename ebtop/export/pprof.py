@@ -16,6 +16,7 @@ from ebtop.export.folded_stack import CUT
 from ebtop.export.protobuf import Strings, message, number, packed, varint
 from ebtop.export.stack_sums import Profile, SummedStack
 from ebtop.store.containers import ContainerLookup, no_containers
+from ebtop.store.flame_paths import lacks_outermost
 from ebtop.store.records import Frame, ModuleFacts, StackRecord
 
 _SAMPLE_TYPES = {
@@ -76,7 +77,7 @@ class _Encoder:
     def _sample(self, stack: SummedStack, values: bytes) -> bytes:
         record, known = stack.record, self._locations
         ids = [known.get(frame) or self._location(frame) for frame in reversed(record.frames)]
-        if not record.complete:
+        if lacks_outermost(record):
             ids.append(self._location(Frame(CUT, "cut", "")))
         return message(_SAMPLE, packed(1, ids) + message(2, values) + self._label(record))
 

@@ -10,6 +10,7 @@ from ebtop import __version__
 from ebtop.export.about import About, completeness
 from ebtop.export.folded_stack import CUT
 from ebtop.export.stack_sums import Profile, SummedStack
+from ebtop.store.flame_paths import lacks_outermost
 from ebtop.store.records import Frame
 from ebtop.text import clean
 
@@ -50,7 +51,7 @@ def _sampled(name: str, unit: str, stacks: Iterable[SummedStack], frames: _Frame
     samples, weights = [], []
     for record, weight in stacks:
         path = [frames.number(Frame(record.comm or "?", "process", ""))] if with_comm else []
-        if not record.complete:
+        if lacks_outermost(record):
             path.append(frames.number(Frame(CUT, "cut", "")))
         path += map(frames.number, record.frames)
         samples.append(path)

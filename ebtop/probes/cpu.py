@@ -15,7 +15,7 @@ from ebtop.probes.stacks import MAX_PAUSE_S, RawSample, StackProbe
 _PROGRAM = "on_sample"
 _NS = 10**9
 _MIN_ENTRIES, _MAX_ENTRIES = 512, 4096
-_MARGIN = 2.0
+_MARGIN = 1.5
 
 
 class CpuProbe(StackProbe):
@@ -69,5 +69,5 @@ class CpuProbe(StackProbe):
 
 
 def _stacks_per_second(hertz: int) -> float:
-    """At most: a user and a kernel stack in each sample."""
-    return 2.0 * hertz * len(online_cpus())
+    """At most: a user, a kernel and a Python stack in each sample."""
+    return 3.0 * hertz * len(online_cpus())

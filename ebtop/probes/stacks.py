@@ -16,9 +16,11 @@ _FIRST_DRAIN_S = 0.3
 """Whoever has just started ebtop wants to see something."""
 MAX_PAUSE_S = 1.0
 
-Stacks = dict[int, tuple[tuple[int, ...], int]]
-"""By hash: addresses leaf first, and why there are no more: `cut` of struct stack, see ebtop.unwind.ends."""
-_NOT_THERE: tuple[tuple[int, ...], int] = ((), 0)
+Stack = tuple[tuple[int, ...], int]
+"""Addresses leaf first, and why there are no more: `cut` of struct stack, see ebtop.unwind.ends."""
+Stacks = dict[int, Stack]
+"""By hash."""
+_NOT_THERE: Stack = ((), 0)
 _NO_STACK, _LOST_STACK = 0, 2
 """In place of a hash, bpf/samples.h."""
 
@@ -49,6 +51,10 @@ class RawSample(NamedTuple):
     waker_pid: int = 0
     handed_over: int = 0
     """Hash of a user stack that the kernel left to user space to walk, which ebtop.unwind.handed_over has then."""
+    interpreted: tuple[int, ...] = ()
+    """Python functions, leaf first, as bpf/cpython.h hands them over."""
+    interpreted_cut: int = 0
+    """Not 0: there were more of them."""
 
 
 class SampleKey(NamedTuple):
@@ -56,6 +62,7 @@ class SampleKey(NamedTuple):
 
     user: int
     kernel: int
+    interpreted: int
     cgroup: int
     pid: int
     uid: int
@@ -157,25 +164,29 @@ class StackProbe(Probe):
         """A sample with its stacks and names."""
         user, cut = self._find(key.user)
         kernel, _ = self._find(key.kernel)
+        interpreted, interpreted_cut = self._find(key.interpreted) if key.interpreted else _NOT_THERE
         user_missing = not user and not cut and key.user not in (_NO_STACK, _LOST_STACK)
         handed_over = key.user if user_missing and self._hands_over else 0
-        if (user_missing and not handed_over) or (not kernel and key.kernel not in (_NO_STACK, _LOST_STACK)):
+        others = (kernel, key.kernel), (interpreted, key.interpreted)
+        missing = any(not stack and stack_hash not in (_NO_STACK, _LOST_STACK) for stack, stack_hash in others)
+        if missing or (user_missing and not handed_over):
             self._without_stack += samples
         return RawSample(
             time_ns, key.pid, comm_text(key.comm), key.uid, self.context.cgroups.path(key.cgroup), self.kind, samples,
-            user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns, handed_over,
+            user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
+            handed_over=handed_over, interpreted=interpreted, interpreted_cut=interpreted_cut,
         )  # fmt: skip
 
-    def find(self, stack_hash: int) -> tuple[tuple[int, ...], int] | None:
+    def find(self, stack_hash: int) -> Stack | None:
         """A stack that was not read just now."""
         return self._earlier.get(stack_hash)
 
-    def _find(self, stack_hash: int) -> tuple[tuple[int, ...], int]:
+    def _find(self, stack_hash: int) -> Stack:
         if stack_hash == _NO_STACK:
             return self._none
         return self._newest.get(stack_hash) or self.find(stack_hash) or _NOT_THERE
 
-    def _stacks_in(self, half: int) -> Iterator[tuple[int, tuple[tuple[int, ...], int]]]:
+    def _stacks_in(self, half: int) -> Iterator[tuple[int, Stack]]:
         for keys, values in self.module.maps[f"stacks_{half}"].batches(delete=True):
             for (stack_hash,), (depth, cut, *addresses) in zip(
                 struct.iter_unpack("=Q", keys), self._stack.iter_unpack(values), strict=True

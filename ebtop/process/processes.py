@@ -91,14 +91,15 @@ class Processes:
                 return known
         return self._update(pid, known, reread=False)
 
-    def note(self, pid: int) -> None:
+    def note(self, pid: int) -> Process | None:
         """Remember a process that just started or executed. Does nothing beyond NOTES_PER_S."""
         now = self._clock()
         self._notes_left = min(self._notes_left + (now - self._noted_at) * NOTES_PER_S, NOTES_PER_S)
         self._noted_at = now
         if self._notes_left >= 1:
             self._notes_left -= 1
-            self._update(pid, self._by_pid.get(pid), reread=True)
+            return self._update(pid, self._by_pid.get(pid), reread=True)
+        return None
 
     def learn(self, pid: int, mappings: Iterable[Mapping]) -> None:
         """Take what a process that ended, or executed another program, had mapped until then."""

@@ -29,6 +29,8 @@ from ebtop.probes.stacks import StackProbe
 from ebtop.probes.tcp import TcpProbe
 from ebtop.session import health
 from ebtop.session.filtering import Filtering
+from ebtop.session.interpreter_feed import SHARED_MAPS as INTERPRETER_MAPS
+from ebtop.session.interpreter_feed import InterpreterFeed
 from ebtop.session.naming import NamingThread
 from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.check import Check
@@ -99,6 +101,7 @@ class LiveSource:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._naming: NamingThread | None = None
+        self._interpreters = InterpreterFeed(self._wake.set)
         self._proofs: tuple[UnloadProof, ...] = ()
         self._sampled_at: dict[str, float] = {}
 
@@ -139,7 +142,7 @@ class LiveSource:
 
         `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
-        self._naming = NamingThread(sink, self.log, self._set.handed_over)
+        self._naming = NamingThread(sink, self.log, self._set.handed_over, self._interpreters.put)
         puller = threading.Thread(target=self._pull, name="ebtop-pull", daemon=True)
         puller.start()
         try:
@@ -314,6 +317,7 @@ class LiveSource:
     def _drain(self, sink: Sink, *, final: bool = False) -> None:
         now_ns = time.time_ns()
         records: list[Record] = []
+        self._interpreters.give(self._set.shared)
         for loaded in self._set.loaded.values():
             records.extend(loaded.probe.drain())
             if isinstance(loaded.probe, StackProbe) and (final or loaded.probe.is_due(time.monotonic())):
@@ -381,6 +385,9 @@ class LiveSource:
         if self._set.filter_maps():
             filters = health.not_loaded("(filter)", "on")
             probes.append(health.with_shared(filters, self._set.shared, FILTER_MAPS, self._known_maps))
+        if self._set.shared.keys() & INTERPRETER_MAPS:
+            cpython = health.not_loaded("(cpython)", "on")
+            probes.append(health.with_shared(cpython, self._set.shared, INTERPRETER_MAPS, self._known_maps))
         if self._set.unwinder is not None:
             unwind = health.with_shared(
                 health.not_loaded("(unwind)", "on"), self._set.shared, UNWIND_MAPS, self._known_maps

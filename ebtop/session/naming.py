@@ -15,6 +15,7 @@ from ebtop.process.mappings import Mapping
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
+from ebtop.symbols.interpreters import Change
 from ebtop.symbols.symbolizer import Symbolizer
 from ebtop.unwind import ends
 from ebtop.unwind.handed_over import HandedOver
@@ -23,6 +24,10 @@ _MAX_WAITING = 30
 """Seconds of samples that may wait; beyond that the oldest are given up and counted."""
 
 _SCHEDULER_WITHIN = 8
+
+
+def _nobody(changes: list[Change]) -> None:
+    """Nobody wants to know."""
 
 
 class _Work(NamedTuple):
@@ -42,7 +47,15 @@ class _Gone(NamedTuple):
 class NamingThread:
     """Takes raw samples, gives named stacks to a sink."""
 
-    def __init__(self, sink: Sink, log: Callable[[str], None], handed_over: HandedOver) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        log: Callable[[str], None],
+        handed_over: HandedOver,
+        on_interpreters: Callable[[list[Change]], None] = _nobody,
+    ) -> None:
+        """`on_interpreters` is told which processes run CPython, from the thread."""
+        self._on_interpreters = on_interpreters
         self._sink = sink
         self._handed_over = handed_over
         self._log = log
@@ -79,6 +92,8 @@ class NamingThread:
 
     def _run(self) -> None:
         symbolizer = Symbolizer()
+        symbolizer.note_interpreters()
+        self._on_interpreters(symbolizer.interpreter_changes())
         while (work := self._queue.get()) is not None:
             try:
                 self._do(work, symbolizer)
@@ -91,10 +106,12 @@ class NamingThread:
     def _do(self, work: _Work | _Gone | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
             symbolizer.note_process(work)
+            self._on_interpreters(symbolizer.interpreter_changes())
         elif isinstance(work, _Gone):
             symbolizer.note_mappings(work.pid, work.mappings)
         else:
             records = self._name(symbolizer, work)
+            self._on_interpreters(symbolizer.interpreter_changes())
             modules = symbolizer.new_modules()
             self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules))
 
@@ -104,11 +121,19 @@ class NamingThread:
             if sample.handed_over:
                 sample = self._with_stack(sample, work.until)
             frames, reaches_entry = symbolizer.stack(
-                sample.pid, sample.user, sample.kernel, truncated_user=ends.is_short(sample.cut)
+                sample.pid,
+                sample.user,
+                sample.kernel,
+                truncated_user=ends.is_short(sample.cut),
+                whole_user=ends.is_whole(sample.cut),
+                interpreted=sample.interpreted,
+                truncated_interpreted=bool(sample.interpreted_cut),
             )
             cut = ends.reason(sample.cut, reaches_entry)
             if sample.kind == OFFCPU:
                 frames = until_schedule(frames)
+            if sample.interpreted_cut:
+                cut = cut or ends.TOO_MANY_FUNCTIONS
             records.append(
                 StackRecord(
                     sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples,

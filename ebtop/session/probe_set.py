@@ -20,6 +20,7 @@ from ebtop.probes.base import Clock, Context, Probe, Settings
 from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
+from ebtop.session.interpreter_feed import SHARED_MAPS as INTERPRETER_MAPS
 from ebtop.store.source import UnloadProof
 from ebtop.unwind import maps as unwind_maps
 from ebtop.unwind.arena import BUDGET
@@ -29,7 +30,7 @@ from ebtop.unwind.unwinder import Unwinder
 MAP_CAP_BYTES = 32 << 20
 _CHILDREN = ChildrenProbe.name
 _TABLES = "unwind_tables"
-_SHARED = (*FILTER_MAPS, *SOCKET_MAPS, *unwind_maps.SHARED_MAPS)
+_SHARED = (*FILTER_MAPS, *SOCKET_MAPS, *INTERPRETER_MAPS, *unwind_maps.SHARED_MAPS)
 
 
 class Loaded(NamedTuple):

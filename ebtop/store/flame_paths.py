@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ebtop.store.records import Frame, StackRecord
 
 CUT = Frame("[cut]", "cut", "")
-"""Stands where the outer frames of an incomplete stack would be."""
+"""Stands where the outer frames of an incomplete stack would be, unless the stack has a mark elsewhere."""
 COMMAND, PROCESS, THREAD = "command", "process", "thread"
 SPLITS = (COMMAND, PROCESS, THREAD)
 
@@ -33,7 +33,7 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
     frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
     if shape.split == THREAD:
         frames.append(Frame(stack.thread or stack.comm or "?", "thread", ""))
-    if not stack.complete:
+    if lacks_outermost(stack):
         frames.append(CUT)
     frames += named(stack.frames)
     if shape.callers:
@@ -47,6 +47,11 @@ def named(frames: Sequence[Frame]) -> list[Frame]:
         Frame(unnamed_in(frame.module), "unknown", frame.module) if frame.kind == "unknown" and frame.module else frame
         for frame in frames
     ]
+
+
+def lacks_outermost(stack: StackRecord) -> bool:
+    """Whether a stack is incomplete and has no mark itself that says where frames are missing."""
+    return not stack.complete and not any(frame.kind == "cut" for frame in stack.frames)
 
 
 def unnamed_in(module: str) -> str:

@@ -137,9 +137,14 @@ class Frame(NamedTuple):
 
     name: str
     kind: str
-    """kernel, native, interpreted, jit, or unknown (no symbol: name is [module+0xoffset] or [unknown])."""
+    """kernel, native, interpreted, jit, unknown (no symbol: name is [module+0xoffset] or [unknown]), or cut (no frame:
+    a mark where frames are missing)."""
     module: str
-    """File name of the binary, kernel module, or ""."""
+    """File name of the binary or of the source, kernel module, or ""."""
+    file: str = ""
+    """The source file of an interpreted function, as its code names it; "" where not known."""
+    line: int = 0
+    """The function's first line in `file`, 0 where not known."""
 
 
 class StackRecord(NamedTuple):

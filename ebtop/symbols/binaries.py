@@ -95,7 +95,7 @@ class Binaries:
         try:
             elf = ElfFile(FileReader(fd))
             with debug_file(elf, path, root) as debug:
-                return Binary(elf, debug, self._names_limit)
+                return Binary(elf, debug, self._names_limit, os.path.basename(path))
         except ElfError:
             return NotElf()
 

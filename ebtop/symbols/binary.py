@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebtop.cpython.build import find_build
 from ebtop.process.elf import ElfFile, file_to_address
 from ebtop.symbols.plt import plt_table
 from ebtop.symbols.symbol_tables import read_functions
@@ -13,9 +14,11 @@ _ENTRY_SPAN = 48
 class Binary:
     """One ELF file's functions and where its bytes are mapped to. Immutable, holds no file open."""
 
-    __slots__ = ("_entry", "_functions", "_plt", "_segments", "build_id", "symbols")
+    __slots__ = ("_entry", "_functions", "_plt", "_segments", "build_id", "cpython", "symbols")
 
-    def __init__(self, elf: ElfFile, debug: ElfFile | None = None, names_limit: int = 8 << 20) -> None:
+    def __init__(
+        self, elf: ElfFile, debug: ElfFile | None = None, names_limit: int = 8 << 20, file_name: str = ""
+    ) -> None:
         """Read the functions of `elf`, or of `debug` where `elf` was stripped.
 
         A symbol table that is damaged, too large, or whose names take more than `names_limit` bytes of
@@ -27,6 +30,8 @@ class Binary:
         self._functions, self.symbols = read_functions(elf, debug, names_limit)
         """`symbols`: where the names come from, as in `ModuleFacts.symbols`."""
         self._plt = plt_table(elf)
+        self.cpython = find_build(elf, file_name)
+        """None where there is no CPython in it."""
 
     @property
     def nbytes(self) -> int:

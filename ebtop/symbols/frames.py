@@ -40,7 +40,7 @@ class FrameCache:
         return frame
 
     def put(self, key: Hashable, frame: Frame) -> None:
-        size = _ENTRY_BYTES + len(frame.name)
+        size = _ENTRY_BYTES + len(frame.name) + len(frame.file)
         if self._young_bytes + size > self._half:
             self._old, self._old_bytes = self._young, self._young_bytes
             self._young, self._young_bytes = {}, 0

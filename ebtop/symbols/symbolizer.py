@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from ebtop.cpython.merge import Native, merge, unread
 from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.process.processes import Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
@@ -14,6 +15,7 @@ from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_complete, is_entry
 from ebtop.symbols.frames import FrameCache
+from ebtop.symbols.interpreters import Change, Interpreters, is_named_python, running_pythons
 from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
@@ -49,16 +51,29 @@ class Symbolizer:
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
         self._frames = FrameCache(_FRAMES_BYTES)
         self._modules = NewModules()
+        self._interpreters = Interpreters(self._binaries, clock)
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory taken by all tables and caches, estimated."""
-        parts = (self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules)
+        parts = (
+            self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules,
+            self._interpreters,
+        )  # fmt: skip
         return sum(part.memory_bytes for part in parts) + self._frames.nbytes
 
     def note_process(self, pid: int) -> None:
         """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
-        self._processes.note(pid)
+        process = self._processes.note(pid)
+        if process is not None and is_named_python(process):
+            self._interpreters.of(process)
+
+    def note_interpreters(self) -> None:
+        """Look for the interpreters that run now, so that their first samples need not find them."""
+        for pid in running_pythons():
+            process = self._processes.get(pid)
+            if process is not None:
+                self._interpreters.of(process)
 
     def note_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
         """What a process had mapped when it ended or executed another program: samples of it may be named later."""
@@ -72,26 +87,47 @@ class Symbolizer:
         """The files that frames lie in and that no call returned so far."""
         return self._modules.take()
 
+    def interpreter_changes(self) -> list[Change]:
+        """Which processes run CPython, and how the kernel walks it: what is new since the last time."""
+        return self._interpreters.changes()
+
     def stack(
-        self, pid: int, user: Sequence[int], kernel: Sequence[int], *, truncated_user: bool = False
+        self,
+        pid: int,
+        user: Sequence[int],
+        kernel: Sequence[int],
+        *,
+        truncated_user: bool = False,
+        whole_user: bool = False,
+        interpreted: Sequence[int] = (),
+        truncated_interpreted: bool = False,
     ) -> tuple[tuple[Frame, ...], bool]:
         """Name the frames of one stack.
 
-        `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them;
-        `truncated_user` says that the user stack is known to be cut. Returns the frames root first, user
-        before kernel, and whether the user part is complete.
+        `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them; `truncated_user` says
+        that the user stack is known to be cut, `whole_user` that it is known not to be. `interpreted` are the Python
+        functions as bpf/cpython.h hands them over, which may be cut too. Returns the frames root first, user before
+        kernel, and whether the native frames of the user part are complete.
         """
         process = self._processes.get(pid) if pid else None
-        user_frames: list[Frame] = []
-        if user and process is not None:
-            user_frames = self._user_frames(process, _lookup_addresses(user))
-        elif user:
-            user_frames = [ENDED] * len(user)
+        addresses = _lookup_addresses(user)
+        user_frames = self._user_frames(process, addresses) if process is not None else [ENDED] * len(user)
         user_frames.reverse()
         kernel_frames = [self.kernel.frame(address) for address in _lookup_addresses(kernel)]
         kernel_frames.reverse()
         kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
         complete = is_complete(user_frames, kernel_thread=kernel_thread, truncated=truncated_user)
+        interpreter = self._interpreters.of(process) if process is not None else None
+        if process is not None and interpreter is not None:
+            evaluates = map(interpreter.evaluates, reversed(addresses))
+            native = list(map(Native, user_frames, evaluates))[::-1]
+            if interpreter.build.layout is None:
+                user_frames = unread(native, f"[{interpreter.build.title}: {interpreter.build.unread}]")[::-1]
+            elif interpreted:
+                python = self._interpreters.functions(process, interpreter.build.layout, interpreted)
+                user_frames = merge(
+                    native, python, native_whole=complete or whole_user, python_whole=not truncated_interpreted
+                )[::-1]
         return (*user_frames, *kernel_frames), complete
 
     def _user_frames(self, process: Process, addresses: Sequence[int]) -> list[Frame]:

@@ -27,6 +27,7 @@ class End(IntEnum):
 
 
 NO_FRAME_POINTERS = "code without frame pointers"
+TOO_MANY_FUNCTIONS = "more than 127 Python functions"
 _REASONS = {
     End.NOT_KNOWN: NO_FRAME_POINTERS,
     End.TOO_DEEP: "more than 127 frames",
@@ -40,8 +41,13 @@ _REASONS = {
     End.READ_FAULT: "stack not readable",
     End.NO_REGISTERS: "registers not readable",
 }
-REASONS = frozenset(_REASONS.values())
+REASONS = frozenset((*_REASONS.values(), TOO_MANY_FUNCTIONS))
 """Every text that `reason` may give, but for ""."""
+
+
+def is_whole(cut: int) -> bool:
+    """Whether the walk knows that it reached the end."""
+    return cut & ~BY_FRAME_POINTERS == End.WHOLE
 
 
 def is_short(cut: int) -> bool:

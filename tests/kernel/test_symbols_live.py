@@ -234,7 +234,7 @@ def test_library_loaded_later(
     assert one(symbolizer, target.pid, target.ask("functions")[0]).name == "main"
     (address,) = target.ask(str(library))
     clock.advance()
-    assert one(symbolizer, target.pid, address) == ("loaded_later", "native", "liblater.so")
+    assert one(symbolizer, target.pid, address) == Frame("loaded_later", "native", "liblater.so")
 
 
 def test_pid_that_executes_another_program(
@@ -243,10 +243,10 @@ def test_pid_that_executes_another_program(
     other = build("other", OTHER, "-no-pie")
     target = run(build("target-no-pie", TARGET, "-no-pie"))
     main = target.ask("functions")[0]
-    assert one(symbolizer, target.pid, main) == ("main", "native", "target-no-pie")
+    assert one(symbolizer, target.pid, main) == Frame("main", "native", "target-no-pie")
     (address,) = target.ask(f"!{other}")
     clock.advance()
-    assert one(symbolizer, target.pid, address) == ("another_program", "native", "other")
+    assert one(symbolizer, target.pid, address) == Frame("another_program", "native", "other")
 
 
 @needs_root
@@ -255,7 +255,7 @@ def test_deleted_program(build: Callable[..., Path], run: Callable[..., Target],
     target = run(path)
     address = target.ask("functions")[1]
     path.unlink()
-    assert one(symbolizer, target.pid, address) == ("inner", "native", "deleted")
+    assert one(symbolizer, target.pid, address) == Frame("inner", "native", "deleted")
 
 
 @needs_root
@@ -267,11 +267,11 @@ def test_program_in_another_mount_namespace(
     target = run("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
     address = target.ask("functions")[1]
     assert not (tmp_path / "inside").exists()
-    assert one(symbolizer, target.pid, address) == ("inner", "native", "inside")
+    assert one(symbolizer, target.pid, address) == Frame("inner", "native", "inside")
     target.end()
     clock.advance()
     # An address that was not asked for before: the file is gone, what was read of it is not.
-    assert one(symbolizer, target.pid, address + 1) == ("inner", "native", "inside")
+    assert one(symbolizer, target.pid, address + 1) == Frame("inner", "native", "inside")
 
 
 def test_stripped_program_says_where(
@@ -280,7 +280,7 @@ def test_stripped_program_says_where(
     path = build("stripped", TARGET, "-no-pie", "-s")
     target = run(path)
     address = target.ask("functions")[1]
-    assert one(symbolizer, target.pid, address) == (f"[stripped+{address:#x}]", "unknown", "stripped")
+    assert one(symbolizer, target.pid, address) == Frame(f"[stripped+{address:#x}]", "unknown", "stripped")
     frames, complete = symbolizer.stack(target.pid, target.ask("stack"), [])
     assert frames[0].name == "_start"
     assert complete
@@ -327,9 +327,9 @@ def test_functions_compiled_at_run_time(run: Callable[..., Target], symbolizer: 
     (area,) = target.addresses()
     path = write_perf_map(target.pid, f"{area:x} 40 JS:*hot app.js:1\n{area + 0x40:x} 40 py::work:/srv/a.py\n")
     try:
-        assert one(symbolizer, target.pid, area) == ("JS:*hot app.js:1", "jit", "")
-        assert one(symbolizer, target.pid, area + 0x7F) == ("py::work:/srv/a.py", "interpreted", "")
-        assert one(symbolizer, target.pid, area + 0x80) == (f"[JIT {PYTHON}]", "jit", "")
+        assert one(symbolizer, target.pid, area) == Frame("JS:*hot app.js:1", "jit", "")
+        assert one(symbolizer, target.pid, area + 0x7F) == Frame("py::work:/srv/a.py", "interpreted", "")
+        assert one(symbolizer, target.pid, area + 0x80) == Frame(f"[JIT {PYTHON}]", "jit", "")
         with path.open("a") as file:
             file.write(f"{area + 0x80:x} 10 later\n{area:x} 20 replaced\n")
         clock.advance()
@@ -357,7 +357,7 @@ def test_perf_map_that_someone_else_could_have_made(
     else:
         os.mkfifo(path)
     try:
-        assert one(symbolizer, target.pid, area) == (f"[JIT {PYTHON}]", "jit", "")
+        assert one(symbolizer, target.pid, area) == Frame(f"[JIT {PYTHON}]", "jit", "")
     finally:
         path.unlink()
 

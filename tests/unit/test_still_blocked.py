@@ -8,7 +8,7 @@ MS = 10**6
 
 
 def key(user: int = 1, waker: int = 0) -> SampleKey:
-    return SampleKey(user, 2, 3, 4, 5, b"prog", b"prog", 1, waker, b"waker" if waker else NOBODY)
+    return SampleKey(user, 2, 0, 3, 4, 5, b"prog", b"prog", 1, waker, b"waker" if waker else NOBODY)
 
 
 def counted(waker: int, samples: int, ns: int) -> tuple[SampleKey, SampleSum]:

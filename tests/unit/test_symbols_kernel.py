@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.kernel import RELOAD_MAX_S, RELOAD_S, KernelSymbols
 
@@ -62,7 +63,7 @@ def symbols(kallsyms: Path, clock: Clock) -> KernelSymbols:
 )
 def test_functions_by_address(symbols: KernelSymbols, address: int, name: str, module: str) -> None:
     for _ in range(2):
-        assert symbols.frame(address) == (name, "kernel", module)
+        assert symbols.frame(address) == Frame(name, "kernel", module)
 
 
 @pytest.mark.parametrize("address", [0, 0x400000, 0xFFFFFFFF80FFFFFF, 0xFFFFFFFF82000000, 0xFFFFFFFFC0100000])
@@ -102,7 +103,7 @@ def test_what_is_loaded_later_is_found_after_a_while(kallsyms: Path, symbols: Ke
         file.write("ffffffffc0200000 t bpf_prog_0123456789abcdef_trace\t[bpf]\n")
     assert symbols.frame(address) == KERNEL
     clock.now += RELOAD_S
-    assert symbols.frame(address) == ("bpf_prog_0123456789abcdef_trace", "kernel", "bpf")
+    assert symbols.frame(address) == Frame("bpf_prog_0123456789abcdef_trace", "kernel", "bpf")
     assert symbols.frame(0xFFFFFFFF81000100).name == "do_one_thing"
 
 

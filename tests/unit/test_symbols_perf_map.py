@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from ebtop.store.records import Frame
 from ebtop.symbols import perf_map
 from ebtop.symbols.perf_map import PerfMap
 
@@ -35,8 +36,8 @@ def test_entries_by_address() -> None:
 
 def test_kinds() -> None:
     entries = made("1000 10 LazyCompile:*x", "2000 10 py::main:/srv/app.py")
-    assert entries.frame(0x1000) == ("LazyCompile:*x", "jit", "")
-    assert entries.frame(0x2000) == ("py::main:/srv/app.py", "interpreted", "")
+    assert entries.frame(0x1000) == Frame("LazyCompile:*x", "jit", "")
+    assert entries.frame(0x2000) == Frame("py::main:/srv/app.py", "interpreted", "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The Python functions that the current thread is in, read out of CPython's own structures in its memory.
+ *
+ * _PyRuntime -> interpreters -> thread states, of which the current thread's has pthread_self() as its id, which
+ * on x86-64 is the base of the fs segment (glibc and musl). From there the chain of interpreter frames leads from
+ * the innermost function to the outermost. Where all of that lies differs by version: user space says it for each
+ * process, and reads the names of the code objects later.
+ */
+#ifndef EBTOP_CPYTHON_H
+#define EBTOP_CPYTHON_H
+
+#include "stack.h"
+
+/* Offsets in bytes, for one process. */
+struct cpython {
+	u64 runtime;	/* address of _PyRuntime in the process */
+	u32 interpreters;	/* _PyRuntime: the newest interpreter */
+	u32 next_interpreter;
+	u32 threads;	/* interpreter: its newest thread state */
+	u32 next_thread;
+	u32 thread_id;
+	u32 current_frame;	/* thread state: the innermost frame, or (3.11, 3.12) the _PyCFrame that has it */
+	u32 has_cframe;
+	u32 cframe_frame;
+	u32 code;	/* frame: the code object */
+	u32 previous;	/* frame: who called */
+	u32 owner;	/* frame: the byte that tells entries, as `entries` says */
+	u32 entries;
+	u32 first_line;	/* code object */
+	u32 file_name;
+};
+BPF_TABLE("hash", u32, struct cpython, cpython_processes, 1024);
+
+/* An entry is a frame that C code called: each evaluation loop on the native stack has one. */
+enum cpython_entries {
+	EVERY_FRAME,	/* up to 3.10 */
+	MARKED_FRAMES,	/* 3.11: those whose byte is set */
+	SHIM_ABOVE,	/* since 3.12: those that a frame without code of its own precedes, of owner 3 or above */
+};
+#define OWNED_BY_INTERPRETER 3
+
+/*
+ * How a frame is handed over. Code objects are 16-byte aligned and below 2^47; the bits around their address say
+ * whether the frame is an entry, and enough about the code object to notice when another one took its place
+ * before user space read it.
+ */
+#define CODE_ENTRY 1ULL
+#define CODE_MASK 0x0000fffffffffff8ULL
+#define CODE_CHECK_SHIFT 48
+
+#define CPYTHON_FRAME_BYTES 88	/* what the offsets in a frame may reach */
+#define CPYTHON_STEPS 192	/* frames with and without code */
+#define CPYTHON_THREADS 512
+#define CPYTHON_RETRY_NS 100000000ULL
+
+struct cpython_thread {
+	u64 state;	/* 0: none was found */
+	u64 looked_at;
+};
+/* By pid and tid. */
+BPF_TABLE("lru_hash", u64, struct cpython_thread, cpython_threads, 4096);
+
+struct cpython_frame {
+	u8 bytes[CPYTHON_FRAME_BYTES + 8];
+};
+BPF_PERCPU_ARRAY(cpython_frame_scratch, struct cpython_frame, 1);
+BPF_PERCPU_ARRAY(cpython_stack_scratch, struct stack, 1);
+
+#define READ_USER(destination, address) bpf_probe_read_user(destination, sizeof(*(destination)), (void *)(address))
+
+/* The innermost frame of a thread state that is the current thread's; 0 = there is none, or it is another's. */
+inlined u64 cpython_innermost(struct cpython *python, u64 state, u64 self)
+{
+	u64 id = 0, frame = 0;
+
+	if (READ_USER(&id, state + python->thread_id) || id != self)
+		return 0;
+	if (READ_USER(&frame, state + python->current_frame))
+		return 0;
+	if (frame && python->has_cframe && READ_USER(&frame, frame + python->cframe_frame))
+		return 0;
+	return frame;
+}
+
+/* Threads that never run Python are looked for again only so often: the list may be long. */
+inlined u64 cpython_find_innermost(struct cpython *python)
+{
+	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	u64 self = 0, interpreter = 0, state = 0, frame;
+	struct cpython_thread *known, found = {};
+
+	bpf_probe_read_kernel(&self, sizeof(self),
+			      (void *)(bpf_get_current_task() + OFFSET(task_struct, thread) + OFFSET(thread_struct, fsbase)));
+	known = cpython_threads.lookup(&key);
+	if (known) {
+		frame = known->state ? cpython_innermost(python, known->state, self) : 0;
+		if (frame || now - known->looked_at < CPYTHON_RETRY_NS)
+			return frame;
+	}
+	frame = 0;
+	READ_USER(&interpreter, python->runtime + python->interpreters);
+	if (interpreter)
+		READ_USER(&state, interpreter + python->threads);
+	for (int i = 0; i < CPYTHON_THREADS; i++) {
+		if (state) {
+			frame = cpython_innermost(python, state, self);
+			if (frame)
+				break;
+			if (READ_USER(&state, state + python->next_thread))
+				break;
+		} else {
+			if (!interpreter || READ_USER(&interpreter, interpreter + python->next_interpreter) || !interpreter)
+				break;
+			READ_USER(&state, interpreter + python->threads);
+		}
+	}
+	found.state = frame ? state : 0;
+	found.looked_at = now;
+	cpython_threads.update(&key, &found);
+	return frame;
+}
+
+inlined u64 cpython_word(struct cpython *python, u64 code)
+{
+	u64 file_name = 0;
+	u32 first_line = 0;
+
+	READ_USER(&first_line, code + python->first_line);
+	READ_USER(&file_name, code + python->file_name);
+	return code | (first_line + (file_name >> 4)) << CODE_CHECK_SHIFT;
+}
+
+/* The compiler would check another copy of `at` than it takes the address by, which the verifier does not follow. */
+inlined void set_address(struct stack *stack, u64 at, u64 word)
+{
+	asm volatile("" : "+r"(at));
+	if (at < STACK_DEPTH)
+		stack->address[at] = word;
+}
+
+inlined void mark_entry(struct stack *stack, u64 at)
+{
+	asm volatile("" : "+r"(at));
+	if (at < STACK_DEPTH)
+		stack->address[at] |= CODE_ENTRY;
+}
+
+/* The current thread's Python functions, innermost first; NULL unless its process is known to run CPython. */
+inlined struct stack *fill_interpreted_stack(u32 pid)
+{
+	struct cpython *python = cpython_processes.lookup(&pid);
+	u32 first = 0, code_at, previous_at, owner_at, entries;
+	struct cpython_frame *read;
+	struct stack *stack;
+	u64 frame;
+
+	if (!python || !HAS(thread_struct, fsbase))
+		return 0;
+	read = cpython_frame_scratch.lookup(&first);
+	stack = cpython_stack_scratch.lookup(&first);
+	if (!read || !stack)
+		return 0;
+	code_at = python->code;
+	previous_at = python->previous;
+	owner_at = python->owner;
+	entries = python->entries;
+	if (code_at > CPYTHON_FRAME_BYTES || previous_at > CPYTHON_FRAME_BYTES || owner_at > CPYTHON_FRAME_BYTES)
+		return 0;
+	stack->depth = 0;
+	stack->cut = 0;
+	frame = cpython_find_innermost(python);
+	for (int i = 0; i < CPYTHON_STEPS; i++) {
+		u64 depth = stack->depth, code;
+		u32 owner;
+
+		if (!frame)
+			return stack;
+		if (bpf_probe_read_user(read->bytes, sizeof(read->bytes), (void *)frame))
+			break;
+		code = *(u64 *)(read->bytes + code_at) & CODE_MASK;
+		frame = *(u64 *)(read->bytes + previous_at);
+		owner = read->bytes[owner_at];
+		if (entries == SHIM_ABOVE && owner >= OWNED_BY_INTERPRETER) {
+			mark_entry(stack, depth - 1);
+			continue;
+		}
+		if (depth >= STACK_DEPTH)
+			break;
+		code = cpython_word(python, code);
+		if (entries == EVERY_FRAME || (entries == MARKED_FRAMES && owner))
+			code |= CODE_ENTRY;
+		set_address(stack, depth, code);
+		stack->depth = depth + 1;
+	}
+	stack->cut = 1;
+	return stack;
+}
+
+#endif
