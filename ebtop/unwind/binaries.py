@@ -28,10 +28,12 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 class Binary:
     """One file that is mapped executable."""
 
-    __slots__ = ("base", "described", "key", "segments", "table_number")
+    __slots__ = ("base", "described", "key", "segments", "size", "table_number")
 
-    def __init__(self, key: Hashable, segments: tuple[Segment, ...]) -> None:
+    def __init__(self, key: Hashable, segments: tuple[Segment, ...], size: int) -> None:
         self.key = key
+        self.size = size
+        """Of the file, in bytes."""
         self.segments = segments
         """Empty for what is no ELF file."""
         self.table_number = TABLE_MISSING
@@ -123,14 +125,15 @@ class Binaries:
             return nothing
 
     def _binary(self, fd: int) -> Binary:
-        key = _key(os.fstat(fd))
+        status = os.fstat(fd)
+        key = _key(status)
         binary = self._by_key.get(key)
         if binary is None:
             try:
                 segments = ElfFile(FileReader(fd)).segments
             except ElfError:
                 segments = ()
-            binary = self._by_key[key] = Binary(key, segments)
+            binary = self._by_key[key] = Binary(key, segments, status.st_size)
         return binary
 
     def _vdso_binary(self) -> Binary:
@@ -143,7 +146,7 @@ class Binaries:
                 segments = ElfFile(BytesReader(self._vdso)).segments
             except (OSError, ElfError):
                 pass
-            binary = self._by_key[VDSO] = Binary(VDSO, segments)
+            binary = self._by_key[VDSO] = Binary(VDSO, segments, len(self._vdso or b""))
         return binary
 
     def _remember(self, file: MappedFile, binary: Binary, now: float) -> Binary:

@@ -39,6 +39,8 @@ _CREDIT, _CREDIT_AT = struct.Struct("=i"), 4
 """In struct unwind_control, after the epoch."""
 _BUILD_S, _LAST_S = 0.25, 1.0
 """Spent on tables before what happened meanwhile is looked at again, and at the end."""
+_SMALL_BYTES = 1 << 20
+"""A file up to about this size costs next to nothing."""
 _WAITING_MAX, _WAIT_S = 256, 4.0
 """Stacks that wait for a table, and how long."""
 _SWEEP_S = 10.0
@@ -216,9 +218,9 @@ class Unwinder:
         return waiting < _WAITING_MAX and time.monotonic() - raw.taken_at < _WAIT_S
 
     def _make_tables(self, began: float) -> None:
-        """Those that most stacks wait for first."""
+        """Those that most stacks wait for first, weighed by what they cost: a small one is done in a moment."""
         while self._wanted:
-            binary = max(self._wanted, key=lambda b: len(self._wanted[b].stacks))
+            binary = max(self._wanted, key=lambda b: (len(self._wanted[b].stacks) + 1) / (_SMALL_BYTES + b.size))
             want = self._wanted.pop(binary)
             table = self._binaries.table(binary, want.pid, want.mapped)
             if table is not None:
