@@ -247,6 +247,7 @@ def _live(
 ) -> int:
     """The screen on what `filter_spec` says, filtered by `chosen` at first; `notes` go to its log."""
     from ebtop.probes import parse_names
+    from ebtop.probes.names import ON_DEMAND
 
     probes = parse_names(options.probes)
     _require_terminal()
@@ -256,7 +257,9 @@ def _live(
     from ebtop.store.timeline import Timeline
     from ebtop.ui import app
 
-    source = LiveSource(probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S)
+    source = LiveSource(
+        probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S, on_demand=ON_DEMAND
+    )
     for note in notes:
         source.log(note)
     timeline = Timeline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ebtop.store.source import NodeLoad, Pressure
 
@@ -15,9 +16,10 @@ class NodeMeter:
     """Takes readings; CPU use is between one and the next."""
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._fds = {name: _open(f"{proc}/{name}") for name in ("stat", "loadavg", "meminfo")}
+        self._fds = {name: _open(f"{proc}/{name}") for name in ("stat", "loadavg", "meminfo", "vmstat")}
         self._pressure_fds = [_open(f"{proc}/pressure/{name}") for name in ("cpu", "memory", "io")]
         self._busy, self._total = 0, 0
+        self._counted: dict[str, tuple[int, float]] = {}
 
     def read(self) -> NodeLoad | None:
         """None where /proc does not tell."""
@@ -25,7 +27,9 @@ class NodeMeter:
             one, five, fifteen = self._file("loadavg").split()[:3]
             total, available = _memory(self._file("meminfo"))
             load = (float(one), float(five), float(fifteen))
-            return NodeLoad(self._cpu_percent(), load, max(0, total - available), total, self._pressure())
+            switches, faults = self._rate("stat", b"ctxt"), self._rate("vmstat", b"pgfault")
+            used, pressure = max(0, total - available), self._pressure()
+            return NodeLoad(self._cpu_percent(), load, used, total, pressure, switches, faults)
         except (OSError, ValueError, KeyError, IndexError):
             return None
 
@@ -51,6 +55,17 @@ class NodeMeter:
         self._total, self._busy = total, busy
         # The kernel's figures for idle and iowait may go back a little.
         return None if first or passed <= 0 else min(100.0, max(0.0, 100.0 * worked / passed))
+
+    def _rate(self, name: str, counter: bytes) -> float | None:
+        """How much a counter went up a second since the last reading."""
+        try:
+            found = self._file(name).split(b"\n" + counter + b" ", 1)[1]
+            number, now = int(found.split(None, 1)[0]), time.monotonic()
+        except (OSError, ValueError, IndexError):
+            return None
+        before, then = self._counted.get(name, (0, 0.0))
+        self._counted[name] = number, now
+        return (number - before) / (now - then) if before and now > then and number >= before else None
 
     def _pressure(self) -> Pressure | None:
         """The files are there but can't be read with psi=0."""

@@ -38,7 +38,7 @@ from ebtop.store.containers import ContainerLookup
 from ebtop.store.evidence import CollectionFacts
 from ebtop.store.records import Batch, ExecRecord, Record
 from ebtop.store.selection import Pushed
-from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
+from ebtop.store.source import ON_DEMAND, Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
 from ebtop.unwind.maps import SHARED_MAPS as UNWIND_MAPS
 
 _IDLE_PULL_S, _PULL_S, _MIN_PULL_S = 0.1, 0.05, 0.01
@@ -68,13 +68,16 @@ class LiveSource:
         filter_spec: FilterSpec | None = None,
         on_log: Callable[[str], None] | None = None,
         drain_s: float = DRAIN_S,
+        on_demand: Iterable[str] = (),
     ) -> None:
-        """Nothing is loaded yet. `on_log` also gets every line of the log, from any thread.
+        """Nothing is loaded yet. `on_log` also gets every line of the log, from any thread. `on_demand` are probes that
+        somebody may want later.
 
         Records are handed on every `drain_s` seconds while there are any; larger batches cost less for each record.
         """
         self._drain_s = drain_s
         self.probe_names = tuple(probes)
+        self._on_demand = tuple(name for name in on_demand if name not in self.probe_names)
         self._on_log = on_log
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         settings = settings or Settings()
@@ -372,13 +375,16 @@ class LiveSource:
 
     def _measure(self) -> Health:
         probes = []
-        for name in (*self.probe_names, *(n for n in self._set.loaded if n not in self.probe_names)):
+        known = (*self.probe_names, *self._on_demand)
+        for name in (*known, *(n for n in self._set.loaded if n not in known)):
             if name in self._set.loaded:
                 probes.append(self._loaded_health(name, self._set.loaded[name]))
             elif name in self._failed:
                 probes.append(health.failed(name, self._failed[name]))
             elif name in self._waiting:
                 probes.append(health.not_loaded(name, "loading"))
+            elif name in self._on_demand:
+                probes.append(health.not_loaded(name, ON_DEMAND))
             else:
                 last = self._last.get(name, health.not_loaded(name, "off"))
                 probes.append(last._replace(state="off", maps=(), ring_fill=0.0))

@@ -9,15 +9,26 @@ from ebtop.store.records import Frame, StackRecord
 
 CUT = Frame("[cut]", "cut", "")
 """Stands where the outer frames of an incomplete stack would be, unless the stack has a mark elsewhere."""
-COMMAND, PROCESS, THREAD = "command", "process", "thread"
+COMMAND, PROCESS, THREAD, WAKER = "command", "process", "thread", "waker"
 SPLITS = (COMMAND, PROCESS, THREAD)
+OFFCPU_SPLITS = (*SPLITS, WAKER)
+STATES = {
+    "sleep": "[sleep]",
+    "io": "[I/O wait]",
+    "uninterruptible": "[uninterruptible]",
+    "stopped": "[stopped]",
+    "minor": "[minor]",
+    "major": "[major: read from a disk]",
+}
+"""StackRecord.state as a frame's name."""
 
 
 class Shape(NamedTuple):
     """What a tree is made to show."""
 
     split: str = COMMAND
-    """command: all processes of one name together; process: each one apart; thread: its threads, by name, too."""
+    """command: all processes of one name together; process: each one apart; thread: its threads, by name, too;
+    waker: who ended its waits, too, off the CPU only."""
     callers: bool = False
     """False: from the process down to the function that ran. True: from that function up to the process."""
 
@@ -27,18 +38,30 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
 
     Code without symbols is named by its module: its addresses alone say nothing to people. A process is a frame of
     kind `process`, its pid for a module where processes are told apart or the name is not known; a thread is one of
-    kind `thread`.
+    kind `thread`. What a stack off the CPU waits in, and of page faults what kind they are, is a frame of kind
+    `state`, who woke it one of kind `waker`.
     """
     alone = shape.split != COMMAND or not stack.comm
     frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
     if shape.split == THREAD:
         frames.append(Frame(stack.thread or stack.comm or "?", "thread", ""))
+    if stack.state:
+        frames.append(Frame(STATES.get(stack.state, f"[{stack.state}]"), "state", ""))
+    if shape.split == WAKER:
+        frames.append(Frame(waker_of(stack), "waker", str(stack.waker_pid or "")))
     if lacks_outermost(stack):
         frames.append(CUT)
     frames += named(stack.frames)
     if shape.callers:
         frames.reverse()
     return frames
+
+
+def waker_of(stack: StackRecord) -> str:
+    """Who ended a wait, for people."""
+    if stack.waker_pid:
+        return f"woken by {stack.waker or '?'}"
+    return "woken by an interrupt" if stack.waker else "still blocked" if not stack.samples else "waker not known"
 
 
 def named(frames: Sequence[Frame]) -> list[Frame]:
@@ -61,9 +84,9 @@ def unnamed_in(module: str) -> str:
 
 def title_of(frame: Frame) -> str:
     """A frame as people read it: nginx (1234), deflate_slow."""
-    return f"{frame.name} ({frame.module})" if frame.kind == "process" and frame.module else frame.name
+    return f"{frame.name} ({frame.module})" if frame.kind in ("process", "waker") and frame.module else frame.name
 
 
 def is_code(frame: Frame) -> bool:
     """Whether a frame is a function, and not a process, a thread or a mark."""
-    return frame.kind not in ("process", "thread", "cut", "root")
+    return frame.kind not in ("process", "thread", "state", "waker", "cut", "root")

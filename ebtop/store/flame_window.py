@@ -11,12 +11,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ebtop.store.flame_paths import COMMAND, THREAD, Shape, path_of
+from ebtop.store.flame_paths import COMMAND, THREAD, WAKER, Shape, path_of, waker_of
 from ebtop.store.flame_tree import FlameTree
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
 
-_StackKey = tuple[str, int, str, bool, tuple[Frame, ...]]
+_StackKey = tuple[str, int, str, str, bool, tuple[Frame, ...]]
 
 
 class _Second(NamedTuple):
@@ -126,7 +126,8 @@ class FlameWindow:
         key = (
             stack.comm,
             stack.pid if split != COMMAND or not stack.comm else 0,
-            stack.thread if split == THREAD else "",
+            stack.thread if split == THREAD else waker_of(stack) + str(stack.waker_pid) if split == WAKER else "",
+            stack.state,
             stack.complete,
             stack.frames,
         )

@@ -33,12 +33,16 @@ class MapUse(NamedTuple):
     bytes: int
 
 
+ON_DEMAND = "on demand"
+"""The state of a probe that is only loaded when somebody wants to see it, as it costs too much."""
+
+
 class ProbeHealth(NamedTuple):
     """What one probe costs and what it missed. Counters run since the probe was loaded."""
 
     name: str
     state: str
-    """loading, on, off or failed."""
+    """loading, on, off, failed, or ON_DEMAND."""
     error: str
     """Why it failed, one line; "" otherwise."""
     fix: str
@@ -79,7 +83,7 @@ class Pressure(NamedTuple):
 
 
 class NodeLoad(NamedTuple):
-    """How busy the node is. Source: /proc/stat, /proc/loadavg, /proc/meminfo, /proc/pressure."""
+    """How busy the node is. Source: /proc/stat, /proc/loadavg, /proc/meminfo, /proc/vmstat, /proc/pressure."""
 
     cpu_percent: float | None
     """Of all CPUs, since the last reading; None at first."""
@@ -89,6 +93,10 @@ class NodeLoad(NamedTuple):
     memory_total: int
     pressure: Pressure | None
     """None: the kernel does not count it (CONFIG_PSI, psi=0)."""
+    switches: float | None = None
+    """Context switches a second since the last reading; None at first, and where it is not known."""
+    faults: float | None = None
+    """The same of page faults."""
 
 
 class ProcessFacts(NamedTuple):

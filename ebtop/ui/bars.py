@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 
 from ebtop.store.evidence import HostFacts
-from ebtop.store.source import Pressure
+from ebtop.store.source import ON_DEMAND, Pressure
 from ebtop.ui.moment import Cost, Moment
 from ebtop.ui.strips import Line, Run, StripWidget, spread, width_of
 from ebtop.units import count, mebibytes, percent, share, wall_clock
@@ -184,7 +184,7 @@ class Status(Bar):
     def _groups(self, moment: Moment) -> list[tuple[int, list[Run]]]:
         """Rank and runs of what is shown."""
         probes, lost = moment.health.probes, moment.lost_total
-        named = [probe for probe in probes if not probe.name.startswith("(")]
+        named = [probe for probe in probes if not probe.name.startswith("(") and probe.state != ON_DEMAND]
         on = sum(probe.state == "on" for probe in named)
         ring = max((probe.ring_fill for probe in probes), default=0.0)
         let_go = moment.snapshot.dropped_rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ebtop.errors import EbtopError
 from ebtop.store.selection import Pushed, Selection
 from ebtop.store.source import Health, Source
+from ebtop.store.stack_kinds import FAULTS, OFFCPU
 from ebtop.ui.focus import Focus
 from ebtop.ui.moment import Moment
 from ebtop.ui.prompt import Question
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from ebtop.store.keeper import Keeper
     from ebtop.ui.screens.view import ViewScreen
 
-_NARROWED_BY_DRILL = frozenset(("cpu", "tcp"))
+_ALWAYS_NARROWED = frozenset((OFFCPU, FAULTS))
+"""Dear by themselves: somebody who loads them in a drill-down must not pay for the whole node."""
+_NARROWED_BY_DRILL = frozenset(("cpu", "tcp", *_ALWAYS_NARROWED))
 """Not exec, whose children's execs belong to a process too, nor connects, whose histogram counts all of the node."""
 _DEAR_PERCENT = 0.2
 """Percent of the node from which on a probe is narrowed to what a drill-down looks at."""
@@ -86,10 +89,14 @@ class Filtering:
     def narrow(self, trail: Sequence[Focus], moment: Moment | None) -> None:
         """Decide what the kernel may drop: a filter narrows every probe, a drill-down those that are dear."""
         if self.selection is not None:
-            self._wanted = (self.selection.pushed(), frozenset(self._source.probe_names))
+            named = [probe.name for probe in self._source.health().probes if not probe.name.startswith("(")]
+            self._wanted = (self.selection.pushed(), frozenset((*self._source.probe_names, *named)))
             return
         pushed = trail[-1].selection.pushed() if trail else None
-        dear = _NARROWED_BY_DRILL.intersection(dear_probes(moment)) if pushed and moment is not None else frozenset()
+        dear: frozenset[str] = frozenset()
+        if pushed and moment is not None:
+            on_demand = [probe.name for probe in moment.health.probes if probe.name in _ALWAYS_NARROWED]
+            dear = _NARROWED_BY_DRILL.intersection((*dear_probes(moment), *on_demand))
         self._wanted = (pushed, dear) if pushed and dear else (None, frozenset())
 
     def apply(self) -> None:

@@ -6,12 +6,15 @@ from ebtop.store.flame_paths import title_of
 from ebtop.store.flame_tree import ROOT
 from ebtop.store.flame_window import FlameWindow
 from ebtop.store.records import Frame
+from ebtop.ui.stack_words import WORDS
 from ebtop.ui.strips import Line, Run, StripWidget, fit, width_of
-from ebtop.units import count, percent
+from ebtop.units import percent
 
 KIND_WORDS = {
     "process": "process",
     "thread": "threads of this name",
+    "state": "what they wait in, or the kind of fault",
+    "waker": "who ended the wait",
     "kernel": "kernel",
     "native": "native",
     "interpreted": "interpreted",
@@ -21,15 +24,6 @@ KIND_WORDS = {
     "root": "everything",
 }
 KIND_STYLES = {"kernel": "info", "native": "warn", "interpreted": "good", "jit": "violet", "cut": "bad"}
-
-
-def cpus(value: float | None) -> str:
-    """A number of CPUs: 0.31, 12.4, <0.01, - where it is not known."""
-    if value is None:
-        return "-"
-    if 0 < value < 0.01:
-        return "<0.01"
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
 
 
 class FrameLine(StripWidget):
@@ -46,13 +40,13 @@ class FrameLine(StripWidget):
         self._figures = [(" total ", "dim"), *_weighed(window, total)]
         if own is not None:
             self._figures += [("   self ", "dim"), *_weighed(window, own)]
-        self._figures.append((f"   of {_about(window)}{count(window.samples)} samples", "dim"))
+        self._figures.append((f"   of {WORDS[window.kind].whole(window)}", "dim"))
         self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
         frame = self._frame
         kind: list[Run] = [(KIND_WORDS.get(frame.kind, frame.kind), KIND_STYLES.get(frame.kind, "dim"))]
-        if frame.module and frame.kind != "process":
+        if frame.module and frame.kind not in ("process", "waker"):
             kind += [(" in ", "dim"), (fit(frame.module, width // 3).rstrip(), "text")]
         room = width - width_of(kind) - 4
         name = fit(title_of(frame), room, middle=True).rstrip()
@@ -60,14 +54,9 @@ class FrameLine(StripWidget):
 
 
 def _weighed(window: FlameWindow, weight: int) -> list[Run]:
-    whole = window.tree.total[0]
+    whole, words = window.tree.total[0], WORDS[window.kind]
     return [
-        (f"{_about(window)}{count(window.samples_of(weight))} ", "text"),
+        (f"{words.amount(window, weight)} ", "text"),
         (percent(100 * weight / whole) if whole else "-", "strong"),
-        (f" {cpus(window.cpus_of(weight))} CPUs", "text"),
+        (f" {words.per_second(window, weight)}", "text"),
     ]
-
-
-def _about(window: FlameWindow) -> str:
-    """What stands before a number of samples that is worked out from CPU time."""
-    return "" if window.exact else "≈"

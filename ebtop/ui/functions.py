@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from textual.message import Message
 
 from ebtop.store.flame_functions import Function
 from ebtop.store.flame_window import FlameWindow
-from ebtop.ui.frame_line import KIND_STYLES, KIND_WORDS, cpus
+from ebtop.store.records import Frame
+from ebtop.store.stack_kinds import CPU, FAULTS, OFFCPU, PAGE_BYTES
+from ebtop.ui.frame_line import KIND_STYLES, KIND_WORDS
+from ebtop.ui.stack_words import cpus
 from ebtop.ui.table import Column, Table, number
-from ebtop.units import count, percent
+from ebtop.units import count, duration, percent, size
 
 
 class FunctionRow(NamedTuple):
-    """One function. Shares are percent of all samples in the window."""
+    """One function. Shares are percent of all weight in the window."""
 
     function: Function
-    own: int
-    """Samples, as `total`."""
+    own: float
+    """Samples, seconds blocked, or page faults; as `total`."""
     own_share: float
-    own_cpus: float | None
-    total: int
+    own_rate: float | None
+    """CPUs kept busy, seconds blocked a second, or bytes a second."""
+    total: float
     total_share: float
-    total_cpus: float | None
+    total_rate: float | None
 
 
-COLUMNS: tuple[Column[FunctionRow], ...] = (
-    number("SELF", 7, lambda r: r.own, count, "samples in the function itself", rank=3),
-    number("SELF %", 7, lambda r: r.own_share, percent, "the same, of all samples", "strong"),
-    number("CPUS", 6, lambda r: r.own_cpus, cpus, "CPUs that the function itself kept busy, estimated", rank=2),
-    number("TOTAL", 7, lambda r: r.total, count, "samples in it and in what it called", rank=4),
-    number("TOTAL %", 7, lambda r: r.total_share, percent, "the same, of all samples; recursion counts once"),
-    number("CPUS", 6, lambda r: r.total_cpus, cpus, "CPUs that it and what it called kept busy", rank=5),
+class _Measure(NamedTuple):
+    """How the figures of a kind of stacks are told."""
+
+    unit: str
+    text: Callable[[float], str]
+    rate_title: str
+    rate_text: Callable[[float], str]
+    rate_words: str
+
+
+_MEASURES = {
+    CPU: _Measure("samples", count, "CPUS", cpus, "CPUs kept busy, estimated"),
+    OFFCPU: _Measure("blocked time", duration, "TIME/S", duration, "time blocked a second, of all threads together"),
+    FAULTS: _Measure("page faults", count, "MEM/S", size, "bytes a second: faults times the page size, a floor"),
+}
+
+
+def _figures(kind: str) -> tuple[Column[FunctionRow], ...]:
+    unit, text, title, rate_text, rate_words = _MEASURES[kind]
+    return (
+        number("SELF", 7, lambda r: r.own, text, f"{unit} in the function itself", rank=3),
+        number("SELF %", 7, lambda r: r.own_share, percent, f"the same, of all {unit}", "strong"),
+        number(title, 6, lambda r: r.own_rate, rate_text, f"{rate_words}, in the function itself", rank=2),
+        number("TOTAL", 7, lambda r: r.total, text, f"{unit} in it and in what it called", rank=4),
+        number("TOTAL %", 7, lambda r: r.total_share, percent, f"the same, of all {unit}; recursion counts once"),
+        number(title, 6, lambda r: r.total_rate, rate_text, f"{rate_words}, in it and in what it called", rank=5),
+    )
+
+
+_ABOUT: tuple[Column[FunctionRow], ...] = (
     Column(
         "KIND",
         11,
@@ -65,6 +93,10 @@ COLUMNS: tuple[Column[FunctionRow], ...] = (
 )
 
 
+COLUMNS: dict[str, tuple[Column[FunctionRow], ...]] = {kind: (*_figures(kind), *_ABOUT) for kind in _MEASURES}
+"""By kind of stacks."""
+
+
 class FunctionsTable(Table[FunctionRow]):
     """Most time of their own first, until sorted otherwise."""
 
@@ -72,8 +104,17 @@ class FunctionsTable(Table[FunctionRow]):
         """The cursor stands on another function."""
 
     def __init__(self) -> None:
-        super().__init__(COLUMNS, key=lambda row: row.function.frame)
-        self.sort_column = next(column for column in COLUMNS if column.title == "SELF %")
+        super().__init__(COLUMNS[CPU], key=_frame_of)
+        self._sort_by_own()
+
+    def turn_to_kind(self, kind: str) -> None:
+        """Show functions of this kind of stacks from now on."""
+        self.turn_to(COLUMNS[kind], _frame_of)
+        if self.sort_column is None:
+            self._sort_by_own()
+
+    def _sort_by_own(self) -> None:
+        self.sort_column = next(column for column in self.columns if column.title == "SELF %")
 
     def move_to(self, index: int) -> None:
         super().move_to(index)
@@ -87,18 +128,35 @@ class FunctionsTable(Table[FunctionRow]):
 
 def function_rows(window: FlameWindow, functions: list[Function]) -> tuple[FunctionRow, ...]:
     """Rows of a table from weights in a window's tree."""
-    whole, samples, cpus_of = window.tree.total[0] or 1, window.samples_of, window.cpus_of
+    whole = window.tree.total[0] or 1
     return tuple(
         [
             FunctionRow(
                 function,
-                samples(function.own),
+                _amount(window, function.own),
                 100 * function.own / whole,
-                cpus_of(function.own),
-                samples(function.total),
+                _rate(window, function.own),
+                _amount(window, function.total),
                 100 * function.total / whole,
-                cpus_of(function.total),
+                _rate(window, function.total),
             )
             for function in functions
         ]
     )
+
+
+def _frame_of(row: FunctionRow) -> Frame:
+    return row.function.frame
+
+
+def _amount(window: FlameWindow, weight: int) -> float:
+    if window.kind == CPU:
+        return window.samples_of(weight)
+    return weight / 1e9 if window.kind == OFFCPU else weight
+
+
+def _rate(window: FlameWindow, weight: int) -> float | None:
+    if window.kind == CPU:
+        return window.cpus_of(weight)
+    rate = window.rate_of(weight)
+    return None if rate is None else rate / 1e9 if window.kind == OFFCPU else rate * PAGE_BYTES

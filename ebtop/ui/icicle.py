@@ -11,12 +11,14 @@ from ebtop.store.flame_search import FrameSearch, Wanted
 from ebtop.store.flame_window import FlameWindow
 from ebtop.store.records import Frame
 from ebtop.ui.commands import bindings
-from ebtop.ui.frame_line import cpus
 from ebtop.ui.icicle_layout import FRAME, MIN_CELLS, REST, Span, layout
+from ebtop.ui.stack_words import WORDS
 from ebtop.ui.strips import Line, Run, StripWidget, fit
 from ebtop.units import share
 
 _PAGE = 8
+_OF_A_PROCESS = ("thread", "state", "waker")
+"""Kinds of frames that tell apart what belongs to one."""
 _READABLE_CELLS = 12
 """How wide a match gets that was too narrow to see."""
 
@@ -286,7 +288,7 @@ class Icicle(StripWidget, can_focus=True):
         return Line(tuple(runs))
 
     def _style(self, frame: Frame) -> str:
-        return self.palette.frame("process" if frame.kind == "thread" else frame.kind, frame.name)
+        return self.palette.frame("process" if frame.kind in _OF_A_PROCESS else frame.kind, frame.name)
 
     def _label(self, node: int, cells: int) -> str:
         """A name behind its edge, which tells frames apart where there is no colour; some say what share they are."""
@@ -294,9 +296,9 @@ class Icicle(StripWidget, can_focus=True):
         frame = tree.frame(node)
         name, aside = title_of(frame), ""
         if node == 0:
-            busy = window.cpus_of(tree.total[0])
-            aside = "" if busy is None else f"{cpus(busy)} CPUs"
-        elif frame.kind in ("process", "thread") or node == self.zoomed:
+            aside = WORDS[window.kind].per_second(window, tree.total[0])
+            aside = "" if aside.startswith("-") else aside
+        elif frame.kind in ("process", *_OF_A_PROCESS) or node == self.zoomed:
             aside = share(tree.total[node], tree.total[0])
         if aside and cells >= len(name) + len(aside) + 4:
             return "▏" + fit(name, cells - len(aside) - 2) + aside + " "

@@ -11,11 +11,12 @@ from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.focus import Copied, Focus
 from ebtop.ui.marks import marks, next_mark, told
+from ebtop.ui.panes.cpu import CpuPane
 from ebtop.ui.prompt import Question
 from ebtop.ui.screens.view import ViewScreen
 from ebtop.ui.time_view import parse_time
 from ebtop.ui.view_app import ViewApp
-from ebtop.units import duration, wall_clock
+from ebtop.units import duration, percent, wall_clock
 
 REFRESH_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _ASKED_S = 5.0
@@ -87,6 +88,8 @@ class LiveApp(ViewApp, inherit_bindings=False):
     def drill(self, focus: Focus) -> None:
         """Open a view of one process, command, peer, connection or frame."""
         screen = ViewScreen((*self.live.trail, focus))
+        for pane, above in zip(screen.panes, self.live.panes, strict=True):
+            pane.start_like(above)
         self._asked = ("", 0.0)
         self.push_screen(screen)
         self.gather(screen)
@@ -210,13 +213,22 @@ class LiveApp(ViewApp, inherit_bindings=False):
     # Probes
 
     def action_toggle_probe(self) -> None:
-        probe = self.live.current.probe
+        pane = self.live.current
+        probe = pane.shown_probe
         unloads, probes = self._switch.plan([probe])
-        if probes and self._confirmed(f"u {probe}", f"u again {'unloads' if unloads else 'loads'} {probe}"):
+        cost = "" if unloads else pane.load_cost()
+        asks = f"u again {'unloads' if unloads else 'loads'} {probe}{f': {cost}' if cost else ''}"
+        if probes and self._confirmed(f"u {probe}", asks):
             self._toggle([probe])
 
+    def on_cpu_pane_kind_changed(self, event: CpuPane.KindChanged) -> None:
+        if event.left in self._switch.loaded_on_demand():
+            costs = f", {percent(event.percent)} of the node" if event.percent is not None else ""
+            self.announce(f"{event.left} stays loaded{costs}; o comes back to it, u u unloads it there", "warn")
+        self._show_hints()
+
     def action_toggle_all(self) -> None:
-        self._toggle(list(self.source.probe_names))
+        self._toggle([*self.source.probe_names, *self._switch.loaded_on_demand()])
 
     def action_sample(self, direction: int) -> None:
         rates = (7, 19, 49, 99, 199, 499, 999)

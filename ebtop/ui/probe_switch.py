@@ -27,6 +27,15 @@ class ProbeSwitch:
         loaded = [probe for probe in known if states[probe] in ("on", "loading")]
         return bool(loaded), loaded or known
 
+    def loaded_on_demand(self) -> list[str]:
+        """Probes that are loaded although they were not asked for at the start."""
+        known = self._source.probe_names
+        return [
+            probe.name
+            for probe in self._source.health().probes
+            if probe.state in ("on", "loading") and probe.name not in known and not probe.name.startswith("(")
+        ]
+
     def begin(self, probes: list[str]) -> None:
         """These are being worked on; done when they have been told of."""
         self._busy.update(probes)

@@ -312,7 +312,7 @@ class ViewApp(App[None], inherit_bindings=False):
 
     def _whole_stacks(self) -> tuple[int, int]:
         window = getattr(self.live.pane_of("cpu"), "window", None)
-        return (window.whole_samples, window.samples) if window is not None else (0, 0)
+        return (window.whole_weight, window.weight) if window is not None else (0, 0)
 
     def _filter_text(self) -> str:
         parts = [text for text in (self._asked_for, self.filtering.text) if text]
@@ -380,7 +380,7 @@ class ViewApp(App[None], inherit_bindings=False):
         if event.proof:
             for screen in self._views():
                 for pane in screen.panes:
-                    pane.proof = event.proof if pane.probe == event.probe else pane.proof
+                    pane.proof = event.proof if event.probe in pane.probes else pane.proof
         self.announce(event.text, event.style)
         self.tick()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from ebtop.store.flame_paths import CUT, PROCESS, THREAD, Shape, path_of, title_of
+from ebtop.store.flame_paths import CUT, PROCESS, THREAD, WAKER, Shape, path_of, title_of
 from ebtop.store.flame_tree import FlameTree
 from ebtop.store.flame_window import FlameWindow, gather
 from ebtop.store.focus_selections import OfFrame
@@ -46,6 +46,50 @@ def test_processes_and_threads_are_told_apart_when_asked_for() -> None:
     assert titles(stack, Shape(PROCESS)) == ["app (7)", "main"]
     assert titles(stack, Shape(THREAD)) == ["app (7)", "worker", "main"]
     assert titles(stack._replace(thread=""), Shape(THREAD)) == ["app (7)", "app", "main"]
+
+
+def waits(*names: str, ns: int, **more: object) -> StackRecord:
+    return record(*names, **{"kind": "offcpu", "amount": ns, "state": "sleep", **more})
+
+
+def test_what_waits_says_in_which_state_and_if_asked_for_who_woke_it() -> None:
+    stack = waits("main", ns=5, waker="nginx", waker_pid=7)
+    assert titles(stack, Shape()) == ["app", "[sleep]", "main"]
+    assert titles(stack, Shape(WAKER)) == ["app (1)", "[sleep]", "woken by nginx (7)", "main"]
+    assert titles(stack, Shape(WAKER, callers=True)) == ["main", "woken by nginx (7)", "[sleep]", "app (1)"]
+    interrupted = stack._replace(waker="interrupt", waker_pid=0)
+    assert titles(interrupted, Shape(WAKER))[2] == "woken by an interrupt"
+    assert titles(stack._replace(waker="", waker_pid=0, samples=0), Shape(WAKER))[2] == "still blocked"
+
+
+def test_other_kinds_weigh_what_they_amount_to() -> None:
+    window = FlameWindow(10, Shape(WAKER), "offcpu")
+    stacks = [
+        waits("main", ns=3 * SECOND, waker="a", waker_pid=2, samples=2),
+        waits("main", ns=SECOND, waker="b", waker_pid=3),
+        waits("inner", ns=4 * SECOND, state="io", complete=False, samples=0),
+    ]
+    window.add(SECOND, stacks, 2.0)
+    assert totals(window.tree)["app (1)", "[sleep]", "woken by a (2)", "main"] == (3 * SECOND, 3 * SECOND)
+    assert totals(window.tree)["app (1)", "[sleep]", "woken by b (3)", "main"] == (SECOND, SECOND)
+    assert (window.weight, window.whole_weight, window.samples) == (8 * SECOND, 4 * SECOND, 3)
+    assert window.rate_of(window.weight) == 4 * SECOND
+    copy = window.compacted()
+    assert (copy.weight, copy.whole_weight, copy.kind) == (8 * SECOND, 4 * SECOND, "offcpu")
+    for each in (window, copy):
+        each.add(20 * SECOND, [], 1.0)
+        assert (each.weight, each.whole_weight) == (0, 0)
+
+
+def test_kinds_are_gathered_apart() -> None:
+    spans = [
+        StackSpan(SECOND, (record("main", samples=4), waits("main", ns=7)), 1.0),
+        StackSpan(SECOND, (waits("main", ns=8),), 2.0, "offcpu"),
+    ]
+    on = gather(spans, SECOND, 60, Shape(), lambda: False)
+    off = gather(spans, SECOND, 60, Shape(), lambda: False, "offcpu")
+    assert (on.weight, on.sampled_s) == (4, 1.0)
+    assert (off.weight, off.sampled_s) == (15, 2.0)
 
 
 def test_a_process_without_a_name_is_known_by_its_pid() -> None:

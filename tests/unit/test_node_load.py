@@ -29,6 +29,22 @@ def use(proc: Path, user: int = 100, idle: int = 1000, iowait: int = 50) -> None
     (proc / "stat").write_text(STAT.format(user=user, idle=idle, iowait=iowait))
 
 
+def test_switches_and_faults_a_second(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 10.0, 12.0, 12.0, 13.0, 13.0])
+    monkeypatch.setattr("ebtop.kernel.node_load.time.monotonic", lambda: next(now))
+    stat = STAT.format(user=1, idle=1, iowait=1)
+    (proc / "vmstat").touch()
+    meter, found = NodeMeter(str(proc)), []
+    for switches, faults in ((1000, 500), (5000, 700), (100, 100)):
+        (proc / "stat").write_text(f"{stat}ctxt {switches}\nbtime 1\n")
+        (proc / "vmstat").write_text(f"nr_free_pages 1\npgfault {faults}\npgmajfault 9\n")
+        load = meter.read()
+        assert load is not None
+        found.append((load.switches, load.faults))
+    # A counter that goes back is not one that can be told from.
+    assert found == [(None, None), (2000.0, 100.0), (None, None)]
+
+
 def test_a_reading(proc: Path) -> None:
     load = NodeMeter(str(proc)).read()
     assert load is not None

@@ -5,6 +5,15 @@ from __future__ import annotations
 from ebtop.ui.commands.command import Command
 
 COMMANDS = (
+    Command(
+        "cpu.kind",
+        ("o",),
+        "o",
+        "On, off, faults",
+        "Stacks on the CPU, off the CPU, or of page faults; the last two are loaded with u u.",
+        "kind",
+        "off-CPU",
+    ),
     Command("cpu.window", ("m",), "m", "Window", "The last 10 s, 60 s, or all that is kept.", "window", "window"),
     Command(
         "cpu.callers",
@@ -16,7 +25,12 @@ COMMANDS = (
         "callers",
     ),
     Command(
-        "cpu.split", ("p",), "p", "Split", "All processes of one name together, each apart, or each thread.", "split"
+        "cpu.split",
+        ("p",),
+        "p",
+        "Split",
+        "All processes of one name together, each apart, or each thread; off the CPU also by who woke them.",
+        "split",
     ),
     Command(
         "cpu.functions",

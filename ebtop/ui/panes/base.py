@@ -46,6 +46,20 @@ class Pane(Vertical):
         self._live_since: float | None = None
 
     @property
+    def probes(self) -> tuple[str, ...]:
+        """All that it can show."""
+        return (self.probe,)
+
+    @property
+    def shown_probe(self) -> str:
+        """Whose figures are shown now."""
+        return self.probe
+
+    def load_cost(self) -> str:
+        """What loading the shown probe costs, a clause for people; "" = nothing to speak of."""
+        return ""
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         """Of the keys that work here, besides those of the app."""
         return ("table",)
@@ -62,7 +76,7 @@ class Pane(Vertical):
     def take(self, moment: Moment, frozen: bool) -> None:
         """A new tick; while `frozen` the body goes on showing the tick before."""
         self.moment = moment
-        probe = moment.probe(self.probe)
+        probe = moment.probe(self.shown_probe)
         if probe is None or probe.state != "on":
             self._live_since = None
         elif self._live_since is None:
@@ -82,7 +96,7 @@ class Pane(Vertical):
         """Show the view, and the state that the probe is in now."""
         if self.moment is None or self.view is None:
             return
-        probe = self.moment.probe(self.probe)
+        probe = self.moment.probe(self.shown_probe)
         on = probe is not None and probe.state == "on"
         self.title_line.show(self.leading(self.view) if on else [], self._trust(self.moment, self.view, probe))
         self.notice.show(self._state(self.moment, probe), whole=self.empty(self.view))
@@ -105,7 +119,7 @@ class Pane(Vertical):
 
     def floor(self, moment: Moment) -> str:
         """What stands before a count: nothing, or that it is a floor."""
-        return "≥" if moment.lost.get(self.probe) else ""
+        return "≥" if moment.lost.get(self.shown_probe) else ""
 
     def search(self, text: str) -> None:
         """Mark what matches and go to the first match; "" ends the search. Matching ignores case."""
@@ -120,6 +134,9 @@ class Pane(Vertical):
     def back(self) -> bool:
         """Undo one thing within the pane, as a search, a zoom or a mode. False = there is nothing to undo."""
         return False
+
+    def start_like(self, other: Pane) -> None:
+        """The pane is made for a drill-down from this one."""
 
     def look_at(self, focus: Focus) -> None:
         """The pane is part of a drill-down to this: start in the mode that suits it."""
@@ -137,36 +154,37 @@ class Pane(Vertical):
             return [
                 Figure(probe.state if probe else "not chosen", "bad" if probe and probe.state == "failed" else "dim")
             ]
-        lost = moment.lost.get(self.probe, 0)
+        lost = moment.lost.get(self.shown_probe, 0)
         figures = self.completeness(view, probe)
         if probe.notes:
             figures.append(Figure(f"{plural(len(probe.notes), 'blind spot')} ?", "info", 4))
         figures.append(Figure(f"{count(lost)} lost", "bad" if lost else "dim", 0 if lost else 2))
-        cost = moment.cost.probes.get(self.probe) if moment.cost else None
+        cost = moment.cost.probes.get(self.shown_probe) if moment.cost else None
         figures.append(Figure("bpf ?" if cost is None else f"bpf {percent(cost)}", "dim", 3))
         return figures
 
     def _state(self, moment: Moment, probe: ProbeHealth | None) -> Sequence[Paragraph]:
         if probe is None:
             return [
-                Paragraph(f"The {self.probe} probe was not asked for.", "dim"),
+                Paragraph(f"The {self.shown_probe} probe was not asked for.", "dim"),
                 Paragraph("--probes chooses them.", "faint"),
             ]
         if probe.state == "failed":
             fix = [Paragraph(f"What to do: {probe.fix}", "text")] if probe.fix else []
             return [
-                Paragraph(f"The {self.probe} probe could not be loaded.", "bad"),
+                Paragraph(f"The {self.shown_probe} probe could not be loaded.", "bad"),
                 Paragraph(probe.error, "text"),
                 *fix,
                 Paragraph("The other probes run without it. u tries again, L shows the log.", "dim"),
             ]
         empty = self.view is not None and self.empty(self.view)
         if probe.state == "off":
-            told = proof_text(self.proof) if self.proof else f"{self.probe} is unloaded."
-            style = "warn" if self.proof and self.proof.remaining_ids else "good"
+            proof = self.proof if self.proof and self.proof.probe == probe.name else None
+            told = proof_text(proof) if proof else f"{probe.name} is unloaded."
+            style = "warn" if proof and proof.remaining_ids else "good"
             return [Paragraph(told, style), *([Paragraph("u loads it again.", "dim")] if empty else [])]
         if probe.state == "loading":
-            return [Paragraph(f"Loading the {self.probe} probe …", "dim")]
+            return [Paragraph(f"Loading the {self.shown_probe} probe …", "dim")]
         if empty:
             seconds = duration(moment.elapsed_s - (self._live_since or 0.0))
             return [

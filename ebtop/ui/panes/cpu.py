@@ -1,4 +1,7 @@
-"""Where CPU time goes: an icicle of the latest stacks, or a table of the functions in them."""
+"""Where time and memory go: an icicle of the latest stacks, or a table of the functions in them.
+
+Of one kind of stacks at a time: on the CPU, off the CPU, page faults.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ebtop.export.folded_stack import joined
 from ebtop.store.flame_functions import FunctionTable
-from ebtop.store.flame_paths import COMMAND, SPLITS, Shape, is_code, title_of
+from ebtop.store.flame_paths import COMMAND, OFFCPU_SPLITS, SPLITS, Shape, is_code, title_of
 from ebtop.store.flame_search import Wanted
 from ebtop.store.flame_window import FlameWindow, gather
 from ebtop.store.focus_selections import OfCommand, OfFrame, OfProcess
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
-from ebtop.store.source import ProbeHealth
+from ebtop.store.source import ON_DEMAND, NodeLoad, ProbeHealth
+from ebtop.store.stack_kinds import CPU, OFFCPU, STACK_KINDS
 from ebtop.ui.commands import bindings
 from ebtop.ui.focus import Copied, Focus
 from ebtop.ui.frame_line import FrameLine
@@ -27,9 +32,11 @@ from ebtop.ui.icicle import Icicle
 from ebtop.ui.moment import Moment
 from ebtop.ui.notice import Paragraph
 from ebtop.ui.panes.base import Pane
+from ebtop.ui.proof import proof_text
+from ebtop.ui.stack_words import WORDS, cost_line
 from ebtop.ui.strips import StripWidget
 from ebtop.ui.title import Figure
-from ebtop.units import count, duration, percent, plural, rate, share
+from ebtop.units import duration, percent, plural, rate, share
 
 WINDOWS_S = (10.0, 60.0, 600.0)
 _HELD = 10
@@ -38,36 +45,13 @@ _HELD = 10
 
 class CpuPane(Pane):
     BINDINGS = bindings("cpu")
-    probe = "cpu"
+    probe = CPU
+    probes = STACK_KINDS
     number = 1
-    heading = "CPU"
-    nothing_yet = "CPU sample taken"
-    words = (
-        "Which code the CPUs ran, in the last 60 s unless m chose another window. Each bar is a function, as wide "
-        "as its share of the samples; below it stands what it called. Shading in a bar's colour under it is time in "
-        "the function itself. Blue is kernel, orange native, green interpreted, violet JIT code, grey has no "
-        "symbol. +N stands for N callees too narrow to draw. [cut] means that the callers above are not known: the "
-        "stack is incomplete. With i the functions that ran stand on top, and below each of them its callers; t "
-        "lists the functions as a table."
-    )
-    source_words = (
-        "Every CPU is interrupted many times a second (49 by default) and the stack of what it runs is taken down "
-        "to its entry; an idle CPU gives none. A count of samples times the sampling period is CPU time: 0.31 CPUs "
-        "is 31 % of one CPU. What is rarer than some samples is chance."
-    )
-    high_words = (
-        "A wide bar is where time goes, not yet that something is wrong: compare it with what the node should do. "
-        "Wide kernel bars under send or receive are the network, under page faults memory, with spin or mutex in "
-        "the name locks that are fought over."
-    )
-    next_words = (
-        "Follow the widest bars down to shading: that is the code that burns. Enter zooms; d on a function, or Enter "
-        "on the top row, shows the processes that run it. # marks it everywhere and says its share; i shows who "
-        "calls it. Much [cut] or grey: the program has no symbols or unwind tables here; ! says what is missing."
-    )
+    heading = WORDS[CPU].heading
 
     def __init__(self) -> None:
-        self.kind = "cpu"
+        self.kind = CPU
         self.seconds = 60.0
         self.shape = Shape()
         self.window = FlameWindow(self.seconds, self.shape)
@@ -87,6 +71,7 @@ class CpuPane(Pane):
         self._given: Wanted | None = None
         """What a drill-down marks: it is not the user's to end."""
         super().__init__(self.icicle)
+        self._speak()
 
     def content(self) -> ComposeResult:
         yield self.icicle
@@ -124,6 +109,33 @@ class CpuPane(Pane):
         self._name_frame()
 
     @property
+    def shown_probe(self) -> str:
+        return self.kind
+
+    def load_cost(self) -> str:
+        return WORDS[self.kind].dear(*self._node) if self.kind != CPU else ""
+
+    def start_like(self, other: Pane) -> None:
+        if isinstance(other, CpuPane):
+            self.show_kind(other.kind)
+
+    def show_kind(self, kind: str) -> None:
+        """Show another kind of stacks from now on. Loads and unloads nothing."""
+        if kind == self.kind:
+            return
+        self.kind = kind
+        if self.shape.split not in self._splits:
+            self.shape = self.shape._replace(split=COMMAND)
+        self.window = FlameWindow(self.seconds, self.shape, kind)
+        self.icicle.show(self.window)
+        self.functions.turn_to_kind(kind)
+        self._function_table = FunctionTable(self.window.tree, self.shape.callers)
+        self._due.clear()
+        self._live_since = None
+        self._speak()
+        self._change()
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         return ("cpu", "table" if self.flat else "icicle")
 
@@ -133,7 +145,7 @@ class CpuPane(Pane):
         return self.body is self.functions
 
     def empty(self, moment: Moment) -> bool:
-        return self.window.samples == 0
+        return self.window.weight == 0
 
     @property
     def window_words(self) -> str:
@@ -146,10 +158,7 @@ class CpuPane(Pane):
 
     def leading(self, moment: Moment) -> list[Figure]:
         shape = self.window.shape
-        figures = [
-            Figure(f"{self.floor(moment)}{rate(moment.snapshot.rates.samples)} samples/s", "text"),
-            Figure(self.window_words, "dim", 2),
-        ]
+        figures = [Figure(f"{self.floor(moment)}{self._rate(moment)}", "text"), Figure(self.window_words, "dim", 2)]
         if self.flat:
             figures.append(Figure("functions", "accent", 1))
         elif shape.callers:
@@ -165,9 +174,9 @@ class CpuPane(Pane):
         return figures
 
     def completeness(self, moment: Moment, probe: ProbeHealth) -> list[Figure]:
-        if not self.window.samples:
+        whole, every = self.window.whole_weight, self.window.weight
+        if not every:
             return []
-        whole, every = self.window.whole_samples, self.window.samples
         style = "good" if whole >= 0.95 * every else "warn"
         return [Figure(f"{share(whole, every)} whole stacks", style, 1)]
 
@@ -189,7 +198,8 @@ class CpuPane(Pane):
         search.update()
         if not (found := search.found):
             return f"{search.wanted.text}: not in any stack"
-        return f"{search.wanted.text}: {percent(100 * search.weight / whole)} of samples, {plural(found, 'frame')}"
+        part, unit = percent(100 * search.weight / whole), WORDS[self.kind].unit
+        return f"{search.wanted.text}: {part} of {unit}, {plural(found, 'frame')}"
 
     def back(self) -> bool:
         if self.icicle.search and self.icicle.search.wanted != self._given:
@@ -207,12 +217,12 @@ class CpuPane(Pane):
         if self.flat:
             return _focus_on(self.functions.under_cursor.function.frame) if self.functions.under_cursor else None
         node = self.icicle.cursor
-        while tree.frame(node).kind == "thread":
+        while tree.frame(node).kind in ("thread", "state", "waker"):
             node = tree.children(node)[0] if self.window.shape.callers else tree.parent[node]
         return _focus_on(tree.frame(node))
 
     def copied(self) -> Copied | None:
-        if not self.window.samples:
+        if not self.window.weight:
             return None
         if self.flat:
             return self._copied_function()
@@ -220,15 +230,15 @@ class CpuPane(Pane):
         path = tree.path(self.icicle.cursor)
         if window.shape.callers:
             path.reverse()
-        whole = tree.total[0]
-        lines = [f"{count(window.samples)} samples in {self.window_words}"]
+        whole, words = tree.total[0], WORDS[window.kind]
+        lines = [f"{words.whole(window)} in {self.window_words}"]
         for node in path:
-            samples, part = count(window.samples_of(tree.total[node])), percent(100 * tree.total[node] / whole)
+            amount, part = words.amount(window, tree.total[node]), percent(100 * tree.total[node] / whole)
             frame = tree.frame(node)
-            lines.append(f"{samples:>8} {part:>7}  {frame.name}{f' ({frame.module})' if frame.module else ''}")
+            lines.append(f"{amount:>8} {part:>7}  {frame.name}{f' ({frame.module})' if frame.module else ''}")
         if path:
             folded = joined([tree.frame(node) for node in path])
-            lines.append(f"{folded} {window.samples_of(tree.total[self.icicle.cursor])}")
+            lines.append(f"{folded} {_folded_count(window, tree.total[self.icicle.cursor])}")
         return Copied("stack", "\n".join(lines))
 
     # Keys
@@ -251,8 +261,14 @@ class CpuPane(Pane):
     def action_split(self) -> None:
         if self.flat:
             self._show_body(self.icicle)
-        self.shape = self.shape._replace(split=SPLITS[(SPLITS.index(self.shape.split) + 1) % len(SPLITS)])
+        splits = self._splits
+        self.shape = self.shape._replace(split=splits[(splits.index(self.shape.split) + 1) % len(splits)])
         self._change()
+
+    def action_kind(self) -> None:
+        left, cost = self.kind, self.moment.cost if self.moment else None
+        self.show_kind(STACK_KINDS[(STACK_KINDS.index(left) + 1) % len(STACK_KINDS)])
+        self.post_message(self.KindChanged(left, cost.probes.get(left) if cost else None))
 
     def action_functions(self) -> None:
         self._show_body(self.icicle if self.flat else self.functions)
@@ -273,6 +289,40 @@ class CpuPane(Pane):
 
     # How
 
+    class KindChanged(Message):
+        """Another kind of stacks is shown; `left` is the probe of the one before, which costs so many percent."""
+
+        def __init__(self, left: str, percent: float | None) -> None:
+            super().__init__()
+            self.left, self.percent = left, percent
+
+    @property
+    def _splits(self) -> tuple[str, ...]:
+        return OFFCPU_SPLITS if self.kind == OFFCPU else SPLITS
+
+    @property
+    def _node(self) -> tuple[NodeLoad | None, int]:
+        health = self.moment.health if self.moment else None
+        return (health.node, health.cpus) if health else (None, 1)
+
+    def _speak(self) -> None:
+        """Be about the kind of stacks that is shown."""
+        words = WORDS[self.kind]
+        self.heading = self.title_line.heading = words.heading
+        self.nothing_yet = words.nothing_yet
+        self.words, self.source_words = words.words, words.source_words
+        self.high_words, self.next_words = words.high_words, words.next_words
+
+    def _rate(self, moment: Moment) -> str:
+        """What comes in a second: CPU samples just now, of others on average over the window."""
+        window = self.window
+        if window.kind == CPU:
+            return f"{rate(moment.snapshot.rates.samples)} samples/s"
+        told = WORDS[window.kind].per_second(window, window.weight)
+        if window.kind == OFFCPU:
+            return f"{told} blocked"
+        return f"{rate(window.rate_of(window.weight) or 0.0)} faults/s, {told}"
+
     @property
     def _busy(self) -> bool:
         return self._worker is not None
@@ -292,7 +342,7 @@ class CpuPane(Pane):
             return
         self._stale = False
         self._due.clear()
-        self._work(partial(_gathered, view.spans, view.snapshot.time_ns, self.seconds, self.shape))
+        self._work(partial(_gathered, view.spans, view.snapshot.time_ns, self.seconds, self.shape, self.kind))
 
     def _work(self, make: Callable[[], FlameWindow]) -> None:
         self._worker = self.run_worker(make, thread=True, exclusive=True, group="window", exit_on_error=False)
@@ -351,25 +401,42 @@ class CpuPane(Pane):
     def _copied_function(self) -> Copied | None:
         if (row := self.functions.under_cursor) is None:
             return None
-        frame = row.function.frame
+        frame, window, words = row.function.frame, self.window, WORDS[self.window.kind]
         text = (
             f"{frame.name}{f' ({frame.module})' if frame.module else ''}: "
-            f"self {count(row.own)} {percent(row.own_share)}, total {count(row.total)} {percent(row.total_share)}, "
-            f"of {count(self.window.samples)} samples in {self.window_words}"
+            f"self {words.amount(window, row.function.own)} {percent(row.own_share)}, "
+            f"total {words.amount(window, row.function.total)} {percent(row.total_share)}, "
+            f"of {words.whole(window)} in {self.window_words}"
         )
         return Copied("function", text)
 
     def _state(self, moment: Moment, probe: ProbeHealth | None) -> Sequence[Paragraph]:
-        if self._busy and probe is not None and probe.state == "on" and not self.window.samples:
+        if self._busy and probe is not None and probe.state == "on" and not self.window.weight:
             return [Paragraph("Gathering the stacks that are kept …", "dim")]
+        if probe is not None and probe.state == ON_DEMAND:
+            proof = self.proof if self.proof and self.proof.probe == probe.name else None
+            told = [Paragraph(proof_text(proof), "warn" if proof.remaining_ids else "good")] if proof else []
+            if not self.empty(moment):
+                return told
+            return [
+                *told,
+                Paragraph(f"The {probe.name} probe is not loaded: it costs more than the others.", "text"),
+                Paragraph(cost_line(WORDS[self.kind], *self._node), "warn"),
+                Paragraph("u u loads it, o goes on to the next kind of stacks.", "dim"),
+            ]
         return super()._state(moment, probe)
 
 
 def _gathered(
-    spans: Callable[[float], Sequence[StackSpan]], until_ns: int, seconds: float, shape: Shape
+    spans: Callable[[float], Sequence[StackSpan]], until_ns: int, seconds: float, shape: Shape, kind: str
 ) -> FlameWindow:
     worker = get_current_worker()
-    return gather(spans(seconds), until_ns, seconds, shape, lambda: worker.is_cancelled)
+    return gather(spans(seconds), until_ns, seconds, shape, lambda: worker.is_cancelled, kind)
+
+
+def _folded_count(window: FlameWindow, weight: int) -> int:
+    """Samples, microseconds, faults."""
+    return {CPU: window.samples_of(weight), OFFCPU: round(weight / 1000)}.get(window.kind, weight)
 
 
 def _focus_on(frame: Frame) -> Focus | None:

@@ -72,7 +72,7 @@ def _about(pane: Pane, width: int) -> list[Line]:
 
 def _notes(pane: Pane, width: int) -> list[Line]:
     """What the probe can't see here."""
-    probe = pane.moment.probe(pane.probe) if pane.moment else None
+    probe = pane.moment.probe(pane.shown_probe) if pane.moment else None
     if probe is None or not probe.notes:
         return []
     lines = [_title("On this node")]
