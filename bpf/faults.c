@@ -7,6 +7,7 @@
 #include "ebtop.h"
 #include "filter.h"
 #include "samples.h"
+#include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
 
 /* In sample_key.state; names in ebtop/probes/faults.py. */
@@ -22,6 +23,7 @@ BPF_PERCPU_ARRAY(fault_scratch, u32, 1);
 inlined int store_fault(void *ctx, struct stack *stack)
 {
 	struct sample_key key = {};
+	struct stack *interpreted;
 	u64 leader = 0;
 	int first = 0, half = half_in_use();
 	u32 *fault = fault_scratch.lookup(&first);
@@ -38,6 +40,9 @@ inlined int store_fault(void *ctx, struct stack *stack)
 		key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack); /* of a fault in user code there is none: the kernel shows user registers */
 	key.kernel = store_stack(stack, half);
+	interpreted = fill_interpreted_stack(key.pid);
+	if (interpreted && interpreted->depth)
+		key.interpreted = store_stack(interpreted, half);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "ebtop.h"
 #include "filter.h"
 #include "samples.h"
+#include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
 
 /* Bits of a task's state, as user space sees them in /proc/PID/stat and in the format of sched:sched_switch. */
@@ -107,6 +108,7 @@ inlined int begin_block(struct bpf_raw_tracepoint_args *ctx, struct stack *stack
 {
 	struct switched switched = {};
 	struct block block = {};
+	struct stack *interpreted;
 	u32 tid = bpf_get_current_pid_tgid();
 	u64 leader = 0;
 	int half = half_in_use();
@@ -122,6 +124,9 @@ inlined int begin_block(struct bpf_raw_tracepoint_args *ctx, struct stack *stack
 		block.key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
 	block.key.kernel = store_stack(stack, half);
+	interpreted = fill_interpreted_stack(block.key.pid);
+	if (interpreted && interpreted->depth)
+		block.key.interpreted = store_stack(interpreted, half);
 	block.since = bpf_ktime_get_ns();
 	if (blocked.update(&tid, &block))
 		count(LOST_MAP_FULL);

@@ -51,7 +51,7 @@ class OffCpuProbe(StackProbe):
 
     @classmethod
     def constants(cls, settings: Settings) -> dict[str, int]:
-        return {"offcpu.min_ns": settings.min_block_ns}
+        return {**super().constants(settings), "offcpu.min_ns": settings.min_block_ns}
 
     @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:
