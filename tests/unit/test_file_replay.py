@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -113,6 +114,27 @@ def test_health_of_each_second_is_kept(snapshot: SnapshotFile) -> None:
     assert seconds[30].health.node is not None
     assert seconds[30].health.node.cpu_percent == 50.0
     assert seconds[30].rates.execs > 0
+
+
+def test_losses_of_each_second_are_kept(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "a.ebtop")
+    for second in range(1, 20):
+        recording.source.lost = 0 if second < 8 else 5 if second < 15 else 7
+        recording.take(second, batch(time=second))
+        wait_until_idle(recording)
+    recording.close()
+    lost = [dict(each.health.probes[0].lost) for each in SnapshotFile(recording.path).ticks()]
+    assert lost[0] == {}
+    assert {"ring full": 5} in lost
+    assert lost[-1] == {"ring full": 7}
+    assert sqlite3.connect(recording.path).execute("SELECT probe, lost_so_far FROM losses_by_time").fetchall() == [
+        ("cpu", 5), ("cpu", 7)
+    ]  # fmt: skip
+
+
+def wait_until_idle(recording: Recording) -> None:
+    while not recording.recorder._queue.empty():
+        time.sleep(0.001)
 
 
 def test_the_views_say_what_came_in(made: Recording, snapshot: SnapshotFile) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -25,7 +26,7 @@ from ebtop.store.past import Past
 from ebtop.store.records import ModuleFacts, Record, StackRecord
 from ebtop.store.rows import Rates, Snapshot, StackSpan, with_stacks
 from ebtop.store.selection import Selection
-from ebtop.store.source import Health, NodeLoad, Pressure
+from ebtop.store.source import Health, NodeLoad, Pressure, ProbeHealth
 from ebtop.store.ticks import Tick
 from ebtop.text import clean
 from ebtop.units import wall_clock
@@ -171,7 +172,7 @@ class SnapshotFile:
         return found[-count:]
 
     def ticks(self, from_ns: int | None = None, until_ns: int | None = None) -> Sequence[Tick]:
-        """Their health has the node's load, but no probes: see `healths`."""
+        """Their health has the node's load and what each probe had lost, not what it cost: see `healths`."""
         first, last = self.from_ns if from_ns is None else from_ns, self.until_ns if until_ns is None else until_ns
         step_ns = max(1, (last - first) // _MAX_TICKS)
         # Of several seconds the highest: a spike must not get lost.
@@ -180,7 +181,26 @@ class SnapshotFile:
             "second_rows", f"min(time_ns), {figures}",
             "WHERE time_ns BETWEEN ? AND ? GROUP BY (time_ns - ?) / ? ORDER BY 1", (first, last, first, step_ns),
         )  # fmt: skip
-        return [tick for row in rows if (tick := self._tick(row)) is not None]
+        return self._with_losses([tick for row in rows if (tick := self._tick(row)) is not None])
+
+    def _with_losses(self, ticks: Sequence[Tick]) -> Sequence[Tick]:
+        rows = [
+            (at, clean(probe), clean(reason), lost)
+            for at, probe, reason, lost in self._optional("loss_rows", "time_ns, probe, reason, lost")
+            if isinstance(at, int) and isinstance(probe, str) and isinstance(reason, str) and isinstance(lost, int)
+        ]
+        changes = deque(sorted(rows))
+        lost_by: dict[str, dict[str, int]] = {name: {} for name in self.collection.probes}
+        probes = _probes(lost_by)
+        found = []
+        for tick in ticks:
+            if changes and changes[0][0] <= tick.time_ns:
+                while changes and changes[0][0] <= tick.time_ns:
+                    _, probe, reason, lost = changes.popleft()
+                    lost_by.setdefault(probe, {})[reason] = lost
+                probes = _probes(lost_by)
+            found.append(tick._replace(health=tick.health._replace(probes=probes)))
+        return found
 
     def _tick(self, row: Sequence[Any]) -> Tick | None:
         *numbers, narrowed = row
@@ -255,3 +275,10 @@ class SnapshotFile:
                 known = [clean(name) if isinstance(name, str) else None for name in names]
                 found[clean(cgroup)] = Container(clean(runtime), clean(identity), *known)
         return found
+
+
+def _probes(lost_by: Mapping[str, Mapping[str, int]]) -> tuple[ProbeHealth, ...]:
+    """With nothing but their losses."""
+    return tuple(
+        [ProbeHealth(name, "on", "", "", (), (), 0.0, 0, dict(lost), ()) for name, lost in lost_by.items()]
+    )

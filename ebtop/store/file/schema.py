@@ -67,6 +67,8 @@ CREATE TABLE second_rows(
     retransmits REAL, tx_bytes REAL, rx_bytes REAL, samples REAL, cpu_percent REAL, load1 REAL, memory_used INTEGER,
     memory_total INTEGER, pressure_cpu REAL, pressure_memory REAL, pressure_io REAL, own_cpu_ns INTEGER,
     rss_bytes INTEGER, lost INTEGER, narrowed TEXT);
+CREATE TABLE loss_rows(
+    time_ns INTEGER NOT NULL, probe TEXT NOT NULL, reason TEXT NOT NULL, lost INTEGER NOT NULL);
 CREATE TABLE probes(
     name TEXT PRIMARY KEY, state TEXT, error TEXT, fix TEXT, events INTEGER, lost TEXT, runs INTEGER, run_ns INTEGER,
     map_bytes INTEGER, notes TEXT) WITHOUT ROWID;
@@ -101,6 +103,8 @@ CREATE VIEW gaps AS
 CREATE VIEW seconds AS SELECT {_TIME.format("time_ns")} AS time, * FROM second_rows ORDER BY time_ns;
 CREATE VIEW losses AS
     SELECT p.name AS probe, j.key AS reason, j.value AS lost, p.events FROM probes p, json_each(p.lost) j;
+CREATE VIEW losses_by_time AS
+    SELECT {_TIME.format("time_ns")} AS time, probe, reason, lost AS lost_so_far FROM loss_rows ORDER BY time_ns;
 CREATE VIEW costs AS
     SELECT name AS probe, events, runs, run_ns / 1e9 AS cpu_s, run_ns * 1.0 / nullif(runs, 0) AS ns_a_run,
         100.0 * run_ns / nullif((SELECT value FROM facts WHERE name = 'host.cpus') *

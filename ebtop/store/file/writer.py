@@ -81,6 +81,7 @@ class FileWriter:
         self._chapter: Written | None = None
         self._segments = 0
         self._block: list[Tick] = []
+        self._lost: dict[tuple[str, str], int] = {}
         self._standing_due_ns = 0
         self._open: Sequence[TcpRecord] = ()
         self._pending: Sequence[ConnectRecord] = ()
@@ -145,16 +146,13 @@ class FileWriter:
             self._block = []
         self._block.append(tick)
         self._write_block(self._block)
-        self._write_second([tick])
-        self._write_probes(tick)
+        self._write_seconds([tick])
 
     def ticks(self, ticks: Sequence[Tick]) -> None:
         """Many at once, oldest first."""
         for first in range(0, len(ticks), _BLOCK):
             self._write_block(ticks[first : first + _BLOCK])
-        self._write_second(ticks)
-        if ticks:
-            self._write_probes(ticks[-1])
+        self._write_seconds(ticks)
 
     def _write_block(self, block: Sequence[Tick]) -> None:
         self._run(
@@ -162,8 +160,20 @@ class FileWriter:
             (block[0].time_ns, block[-1].time_ns, pack_seconds(block)),
         )
 
-    def _write_second(self, ticks: Sequence[Tick]) -> None:
+    def _write_seconds(self, ticks: Sequence[Tick]) -> None:
         self._many(f"INSERT OR REPLACE INTO second_rows VALUES ({','.join('?' * 22)})", map(_second, ticks))
+        for tick in ticks:
+            new = [
+                (probe.name, reason, lost)
+                for probe in tick.health.probes
+                for reason, lost in probe.lost.items()
+                if self._lost.get((probe.name, reason), 0) != lost
+            ]
+            if new:
+                self._lost.update({(name, reason): lost for name, reason, lost in new})
+                self._many("INSERT INTO loss_rows VALUES (?, ?, ?, ?)", [(tick.time_ns, *row) for row in new])
+        if ticks:
+            self._write_probes(ticks[-1])
 
     def _write_probes(self, tick: Tick) -> None:
         rows = [
