@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ebtop.probes.filters import FilterSpec
     from ebtop.store.evidence import HostFacts
     from ebtop.store.filter import Filter
-    from ebtop.store.redact import Redactor
+    from ebtop.store.redact import Redactor, Rules
     from ebtop.unwind import UserStacks
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
@@ -203,11 +203,19 @@ def _output_path(text: str) -> Path:
 
 
 def _redactor(off: bool) -> Redactor | None:
-    """What masks secrets in files, with what the user adds; None = they are written as they are."""
-    from ebtop.store.redact import Redactor, load_rules
+    """What masks secrets in files; None = they are written as they are."""
+    from ebtop.store.redact import Redactor
+
+    rules = _redaction_rules(off)
+    return Redactor(rules) if rules is not None else None
+
+
+def _redaction_rules(off: bool) -> Rules | None:
+    """What the user adds to what is masked; None = nothing is masked."""
+    from ebtop.store.redact import load_rules
     from ebtop.ui.folders import config_folder
 
-    return None if off else Redactor(load_rules(config_folder() / "redact.toml"))
+    return None if off else load_rules(config_folder() / "redact.toml")
 
 
 def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
@@ -256,6 +264,7 @@ def _live(
     from ebtop.store.filter import FilterSelection
     from ebtop.store.timeline import Timeline
     from ebtop.ui import app
+    from ebtop.ui.freezing import Freezer
 
     source = LiveSource(
         probes, replace(settings, tcp_openings=False), filter_spec, drain_s=_SCREEN_DRAIN_S, on_demand=ON_DEMAND
@@ -263,10 +272,11 @@ def _live(
     for note in notes:
         source.log(note)
     timeline = Timeline()
+    freezer = Freezer(source, timeline, _redaction_rules(options.no_redact))
     return app.run(
         source, timeline, timeline.ingest, asked_for=filter_spec.describe(),
         selection=FilterSelection(chosen, source.containers) if chosen is not None else None, ascii_only=options.ascii,
-        mouse=False if options.no_mouse else None, theme=options.theme, log=source.log,
+        mouse=False if options.no_mouse else None, theme=options.theme, log=source.log, freezer=freezer,
         greeting=greeting,
     )  # fmt: skip
 
@@ -407,7 +417,8 @@ def _parser(called: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     record.add_argument("--title", metavar="TEXT", default="", help="what it is about")
     record.add_argument("--force", action="store_true", help="replace the file if it exists")
-    _add_redact(record)
+    for command in (live, demo, record):
+        _add_redact(command)
     for command in (live, trace, record):
         _add_filters(command)
     for command in (live, demo, trace, record):
@@ -441,7 +452,7 @@ def _parser(called: str) -> argparse.ArgumentParser:
 
 
 def _add_redact(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--no-redact", action="store_true", help="write secrets in command lines as they are")
+    command.add_argument("--no-redact", action="store_true", help="leave secrets in command lines as they are in files")
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from ebtop.store.evidence import Note
+from ebtop.store.history.frozen import FrozenChapter
 from ebtop.store.history.history import SECOND_NS, History, Reach
 from ebtop.store.modules import Modules
 from ebtop.store.past import SPANS_NS, Past, first_for_selection, replay_for
@@ -157,6 +158,16 @@ class Timeline:
         ticks = self.ticks()
         at = max(1, bisect_right(ticks, until_ns, key=attrgetter("time_ns")))
         return ticks[max(0, at - count) : at]
+
+    def freeze(self) -> tuple[tuple[FrozenChapter, ...], tuple[Note, ...]]:
+        """What is kept at this moment, and what was narrowed to when. Milliseconds; it is packed already, mostly."""
+        with self._lock:
+            self._history.cut()
+        self._history.work(wait=True)
+        with self._lock:
+            chapters = self._history.frozen()
+            narrowings = tuple([Note(*each) for each in self._narrowings])
+        return chapters, narrowings
 
     def narrowed_to(self, text: str) -> None:
         """From now on the kernel drops what is outside of this; "" = nothing on top of what was asked for at first."""

@@ -16,6 +16,7 @@ from ebtop.ui.proof import proofs_text
 if TYPE_CHECKING:
     from ebtop.store.keeper import Keeper
     from ebtop.store.selection import Selection
+    from ebtop.ui.freezing import Freezer
 
 _ESCAPE_MS = "25"
 
@@ -31,6 +32,7 @@ def run(
     ascii_only: bool = False,
     mouse: bool | None = None,
     theme: str = "",
+    freezer: Freezer | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Run the TUI until it is left; returns the exit code. `log` gets what libraries print meanwhile.
@@ -38,7 +40,8 @@ def run(
     The source hands its batches to `sink`, from where they come into the timeline.
 
     `asked_for` says in the header what the source was restricted to from the start, `selection` is a filter that the
-    user may change, `greeting` stands in the last line at first. What is not given comes from the user's config.toml.
+    user may change, `greeting` stands in the last line at first,
+    `freezer` writes snapshots. What is not given comes from the user's config.toml.
 
     Raises EbtopError, before anything is loaded, where the terminal can not show it or the theme is bad.
     """
@@ -71,6 +74,7 @@ def run(
                 problems=(*problems, *more),
                 keymap=keys,
                 refresh_s=settings.refresh,
+                freezer=freezer,
             )
             app.run(mouse=settings.mouse if mouse is None else mouse)
             app.has_left()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ebtop.errors import EbtopError
 from ebtop.text import clean
@@ -17,6 +18,9 @@ from ebtop.ui.screens.view import ViewScreen
 from ebtop.ui.time_view import parse_time
 from ebtop.ui.view_app import ViewApp
 from ebtop.units import duration, percent, wall_clock
+
+if TYPE_CHECKING:
+    from ebtop.ui.freezing import Done, Freezer
 
 REFRESH_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _ASKED_S = 5.0
@@ -205,6 +209,38 @@ class LiveApp(ViewApp, inherit_bindings=False):
         else:
             self.announce(f"noted: {text}", "good")
 
+    # Snapshots
+
+    def action_freeze(self) -> None:
+        freezer = self.freezer
+        if freezer is None:
+            self.announce("there is nothing to freeze here", "dim")
+        elif freezer.busy:
+            self.announce("a snapshot is being written already", "dim")
+        else:
+            # As it is now, not with a line to type into.
+            screen = self.export_screenshot(title="ebtop")
+            hint = "a title, or nothing; Enter freezes the last minutes"
+            self.live.prompt.ask(Question("snapshot", hint, partial(self._freeze, freezer, screen)))
+
+    def _freeze(self, freezer: Freezer, screen: str, title: str) -> None:
+        self.announce("freezing …", "dim")
+        work = partial(self._write_snapshot, freezer, screen, clean(title.strip()))
+        self.run_worker(work, thread=True, group="freeze", exit_on_error=False)
+
+    def _write_snapshot(self, freezer: Freezer, screen: str, title: str) -> None:
+        """In a thread."""
+        try:
+            done = freezer.freeze(title, screen, lambda text: self.announce_from_thread(text, "dim"))
+        except EbtopError as error:
+            self.announce_from_thread(error.line(), "bad")
+        else:
+            self.call_from_thread(self._frozen, done)
+
+    def _frozen(self, done: Done) -> None:
+        self.announce(done.text, "good" if done.whole else "warn")
+        self.run_worker(self._copy(Copied("path", str(done.file)), done.text), group="copy", exit_on_error=False)
+
     def _reach(self) -> str:
         kept = self.timeline.kept
         seconds = max(0.0, (kept.newest_ns - kept.oldest_ns) / 1e9)
@@ -304,11 +340,13 @@ class LiveApp(ViewApp, inherit_bindings=False):
         else:
             self.run_worker(self._copy(copied), group="copy", exit_on_error=False)
 
-    async def _copy(self, copied: Copied) -> None:
+    async def _copy(self, copied: Copied, before: str = "") -> None:
+        """`before` is said in front of what became of it."""
         from ebtop.ui import clipboard
 
         report = await clipboard.copy(copied.text, copied.what, self._driver.write if self._driver else None)
-        self.announce(report.line(), "text" if report.worked else "bad")
+        told = f"{before}; {copied.what} copied" if before and report.worked else report.line()
+        self.announce(told, "text" if report.worked else "bad")
         # A clipboard tool that failed may have written to the terminal.
         self.screen.refresh()
 

@@ -42,6 +42,7 @@ from ebtop.units import count, duration, wall_clock
 if TYPE_CHECKING:
     from ebtop.store.keeper import Keeper
     from ebtop.store.view import View
+    from ebtop.ui.freezing import Freezer
 
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 """Extra ticks after the start, so that what the probes see first is on screen at once."""
@@ -86,12 +87,14 @@ class ViewApp(App[None], inherit_bindings=False):
         problems: Sequence[str] = (),
         keymap: Keymap | None = None,
         refresh_s: float = 1.0,
+        freezer: Freezer | None = None,
         clock: Callable[[], float] = time.monotonic,
         ticking: bool = True,
     ) -> None:
         """`asked_for` says what the source was started with, `selection` is a filter on top of it.
 
-        `problems` are told in the log. `clock` gives seconds; with `ticking` false only whoever calls `tick` moves the
+        `freezer` writes snapshots; None = there is nothing to write. `problems` are told in the log.
+        `clock` gives seconds; with `ticking` false only whoever calls `tick` moves the
         view, as tests do.
         """
         mono = "NO_COLOR" in os.environ
@@ -109,6 +112,7 @@ class ViewApp(App[None], inherit_bindings=False):
         self._greeting = greeting
         self._problems = problems
         self.keymap = keymap or Keymap()
+        self.freezer = freezer
         self.moments = Moments(source, timeline, clock)
         self.filtering = Filtering(source, timeline, selection, self.announce_from_thread)
         self._switch = ProbeSwitch(source, self._tell)

@@ -198,7 +198,7 @@ def test_texts_and_stacks_are_stored_once(made: Recording) -> None:
 def test_texts_are_stored_once_also_when_there_are_more_than_are_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebtop.store.file.interning._AT_HAND", 10)
+    monkeypatch.setattr("ebtop.store.file.recorder.AT_HAND", 10)
     recording = record(tmp_path / "a.ebtop", 20)
     ask = sqlite3.connect(recording.path).execute
     (rows,), (distinct,) = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -11,9 +10,8 @@ from ebtop.store.file.columns import Rows, Value, columns_of
 from ebtop.store.file.schema import NOT_OF_A_TASK
 from ebtop.store.records import Frame, StackRecord
 
-_AT_HAND = 20_000
-"""Numbers of each kind kept in memory, twice as many at most."""
-_to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+AT_HAND = 8_000
+"""Numbers of each kind kept in memory, twice as many at most: some MB for each of texts, frames and stacks."""
 
 Key = TypeVar("Key")
 
@@ -22,10 +20,16 @@ class _Numbers(Generic[Key]):
     """Numbers of one table's rows. What has not been asked for lately is looked up in the file."""
 
     def __init__(
-        self, database: sqlite3.Connection, table: str, columns: Sequence[str], row: Callable[[Key], Sequence[Value]]
+        self,
+        database: sqlite3.Connection,
+        at_hand: int,
+        table: str,
+        columns: Sequence[str],
+        row: Callable[[Key], Sequence[Value]],
     ) -> None:
         """`row` makes the values of a row."""
         self._database = database
+        self._at_hand = at_hand
         self._table, self._columns, self._row = table, columns, row
         self._new: dict[Key, int] = {}
         self._old: dict[Key, int] = {}
@@ -39,10 +43,15 @@ class _Numbers(Generic[Key]):
             number = self._old.get(key)
             if number is None:
                 number = self._found(key)
-            if len(self._new) >= _AT_HAND:
+            if len(self._new) >= self._at_hand:
                 self._turn_over()
             self._new[key] = number
         return number
+
+    @property
+    def at_hand(self) -> Callable[[Key], int | None]:
+        """A quick look; None = ask `of`."""
+        return self._new.get
 
     def flush(self) -> None:
         """Write the rows that are new."""
@@ -75,21 +84,25 @@ class _Numbers(Generic[Key]):
 class Interned:
     """One for each file that is written. `flush` before what refers to the numbers is committed."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._strings: _Numbers[str] = _Numbers(database, "strings", ("text",), lambda text: (text,))
+    def __init__(self, database: sqlite3.Connection, at_hand: int = AT_HAND) -> None:
+        """`at_hand`: see AT_HAND."""
+        self._strings: _Numbers[str] = _Numbers(database, at_hand, "strings", ("text",), lambda text: (text,))
         self.text = self._strings.of
-        self._frame_rows = Rows(Frame, self.text)
         self._frames: _Numbers[Frame] = _Numbers(
-            database, "frame_rows", [c.name for c in columns_of(Frame)], self._frame_rows.row
+            database, at_hand, "frame_rows", [c.name for c in columns_of(Frame)], Rows(Frame, self.text).row
         )
-        self._stacks: _Numbers[str] = _Numbers(database, "stack_paths", ("frames",), lambda path: (path,))
-        self._task_rows = Rows(StackRecord, self.text, NOT_OF_A_TASK)
+        self._stacks: _Numbers[tuple[Frame, ...]] = _Numbers(
+            database, at_hand, "stack_paths", ("frames",), self._path
+        )
         self._tasks: _Numbers[StackRecord] = _Numbers(
-            database, "task_rows", [c.name for c in columns_of(StackRecord, NOT_OF_A_TASK)], self._task_rows.row
-        )
+            database, at_hand, "task_rows", [c.name for c in columns_of(StackRecord, NOT_OF_A_TASK)],
+            Rows(StackRecord, self.text, NOT_OF_A_TASK).row,
+        )  # fmt: skip
+        self.stack = self._stacks.of
 
-    def stack(self, frames: tuple[Frame, ...]) -> int:
-        return self._stacks.of(_to_json(list(map(self._frames.of, frames))))
+    def _path(self, frames: tuple[Frame, ...]) -> tuple[str]:
+        at_hand, of = self._frames.at_hand, self._frames.of
+        return (f"[{','.join([str(at_hand(frame) or of(frame)) for frame in frames])}]",)
 
     def task(self, record: StackRecord) -> int:
         """All of a sample's record but when, how many, how much and which stack."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ebtop.errors import EbtopError
 from ebtop.store.check import Check
-from ebtop.store.containers import Container
+from ebtop.store.containers import Container, ContainerLookup
 from ebtop.store.evidence import ContainerFacts, Note
 from ebtop.store.file import facts
 from ebtop.store.file.chapters import FileChapters
@@ -59,6 +59,7 @@ class SnapshotFile:
         self._chapters = FileChapters(self._database, clean)
         self._past = Past(self._chapters.reach, _WINDOW_NS)
         self._containers = self._all_containers()
+        self.containers: ContainerLookup = self._container_of
         self.users = {
             uid: clean(name) for uid, name in self._optional("users", "uid, name")
             if isinstance(uid, int) and isinstance(name, str)
@@ -120,7 +121,7 @@ class SnapshotFile:
         ]
         return tuple(told)
 
-    def containers(self, cgroup: str | None) -> Container | None:
+    def _container_of(self, cgroup: str | None) -> Container | None:
         while cgroup:
             found = self._containers.get(cgroup)
             if found is not None:

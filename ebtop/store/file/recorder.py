@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ebtop.errors import EbtopError
 from ebtop.store.check import Check
 from ebtop.store.evidence import CollectionFacts, ContainerFacts, HostFacts, Note
+from ebtop.store.file.interning import AT_HAND
 from ebtop.store.file.rotation import Rotation
 from ebtop.store.file.writer import FileWriter
 from ebtop.store.history.chapter import Chapter
@@ -247,8 +248,9 @@ class Recorder:
 
     def _open(self) -> FileWriter:
         writer = FileWriter(
-            self._rotation.path, self._host, self._collection, self._clock(), force=self._rotation.force
-        )
+            self._rotation.path, self._host, self._collection, self._clock(), force=self._rotation.force,
+            at_hand=AT_HAND,
+        )  # fmt: skip
         if self._checks:
             writer.begin()
             writer.checks(self._checks)

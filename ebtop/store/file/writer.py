@@ -15,7 +15,7 @@ from ebtop.store.evidence import CollectionFacts, ContainerFacts, HostFacts, Not
 from ebtop.store.file import facts, schema
 from ebtop.store.file.columns import Rows, Value, as_json
 from ebtop.store.file.facts import PeriodFacts
-from ebtop.store.file.interning import Interned
+from ebtop.store.file.interning import AT_HAND, Interned
 from ebtop.store.file.making import make, remove
 from ebtop.store.file.seconds import pack_seconds
 from ebtop.store.history.arrived import Arrived
@@ -48,9 +48,16 @@ class FileWriter:
     before stays in it."""
 
     def __init__(
-        self, path: Path, host: HostFacts, collection: CollectionFacts, began_ns: int, *, force: bool = False
+        self,
+        path: Path,
+        host: HostFacts,
+        collection: CollectionFacts,
+        began_ns: int,
+        *,
+        force: bool = False,
+        at_hand: int = AT_HAND,
     ) -> None:
-        """Makes the file; see `making.make`."""
+        """Makes the file; see `making.make` and, for `at_hand`, `interning.AT_HAND`."""
         self.path = path
         make(path, force=force)
         try:
@@ -72,7 +79,7 @@ class FileWriter:
             self._database.close()
             remove(path)
             raise self._failed(error) from None
-        self._names = Interned(self._database)
+        self._names = Interned(self._database, at_hand)
         self._makers = {kind: Rows(kind, self._names.text) for kind in schema.EVENTS}
         self._inserts = {
             kind: f"INSERT INTO {table} VALUES ({','.join('?' * len(self._makers[kind].columns))})"

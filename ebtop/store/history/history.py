@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.chapter import Chapter, ChapterWriter, StoredChapter, packed_state
+from ebtop.store.history.frozen import FrozenChapter, FrozenSegment
 from ebtop.store.records import Batch
 from ebtop.store.store import StoreState
 
@@ -132,6 +133,20 @@ class History:
             self._cut.append(self._open)
             self._cut_records += self._open_records
             self._open, self._open_records = None, 0
+
+    def frozen(self) -> tuple[FrozenChapter, ...]:
+        """What is packed so far."""
+        return tuple(
+            [
+                FrozenChapter(
+                    chapter.start_ns, chapter.end_ns, chapter.first, chapter.keyframe,
+                    tuple(map(FrozenSegment, chapter.newest_ns, chapter.events, chapter.stacks)), chapter.records,
+                    chapter.scanned,
+                )
+                for chapter in self._chapters
+                if chapter.is_packed and chapter.events
+            ]
+        )  # fmt: skip
 
     def work(self, *, wait: bool = False) -> None:
         """Pack what waits; without the lock. When another thread is at it already, it does this too: `wait` for it."""

@@ -99,6 +99,15 @@ COMMANDS = (
     Command(
         "note", ("a",), "a", "Note", "Write down what you see; it is kept with its time. Also `:note TEXT`.", "note"
     ),
+    Command(
+        "freeze",
+        ("x",),
+        "x",
+        "Snapshot",
+        "Freeze the last ten minutes into a file and a bundle; all runs on.",
+        "freeze",
+        "snapshot",
+    ),
     Command("copy", ("y",), "y", "Copy", "Copy the row, stack or command to the clipboard and a file.", "copy", "copy"),
     Command(
         "probe.toggle",
