@@ -1,4 +1,4 @@
-"""Which binary a mapping is of, and its unwind table: from the cache on disk, or built."""
+"""Which binary a mapping is of, and the unwind tables that were made of binaries."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from ebtop.process.mappings import MappedFile, Mapping, read_mappings
 from ebtop.process.open_mapped import open_mapped
 from ebtop.process.processes import Processes
 from ebtop.unwind.arena import TABLE_MISSING, base_address
-from ebtop.unwind.table import UnwindTable, build
-from ebtop.unwind.table_cache import TableCache
+from ebtop.unwind.table import UnwindTable
 
 VDSO = b"[vdso]"
 _VDSO_MAX = 1 << 20
@@ -52,8 +51,7 @@ class Binary:
 class Binaries:
     """Binaries by mapped file. One thread only; holds no file open."""
 
-    def __init__(self, cache: TableCache, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cache = cache
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._processes = Processes(clock)
         self._by_file: OrderedDict[MappedFile, tuple[Binary, float]] = OrderedDict()
@@ -83,46 +81,41 @@ class Binaries:
         finally:
             os.close(fd)
 
-    def table(self, binary: Binary, pid: int, mapping: Mapping) -> UnwindTable | None:
-        """A binary's table, made or read when it is not at hand; None when the file can't be opened any more."""
-        table = self._tables.get(binary.key)
-        if table is not None:
-            self._tables.move_to_end(binary.key)
-            return table
-        table = self._make(binary, pid, mapping)
-        if table is None:
+    def content(self, binary: Binary, pid: int, mapping: Mapping) -> int | bytes | None:
+        """What a binary's table is made of: a file descriptor, the caller's to close, or the file itself.
+
+        b"" for what is no ELF file; None when the file can't be opened any more.
+        """
+        if not binary.segments:
+            return b""
+        if binary.key == VDSO:
+            return self._vdso
+        fd = self._open(pid, mapping)
+        if fd is None:
             return None
+        if _key(os.fstat(fd)) != binary.key:
+            os.close(fd)
+            return None  # written over since
+        return fd
+
+    def learn(self, binary: Binary, table: UnwindTable) -> None:
+        """A table was made; it is at hand from now on, for a while."""
         binary.described = bool(table.pages)
         binary.base = base_address(table)
+        if binary.key in self._tables:
+            return
         self._tables[binary.key] = table
         self._tables_bytes += table.nbytes
         while self._tables_bytes > _TABLES_BYTES and len(self._tables) > 1:
             _, old = self._tables.popitem(last=False)
             self._tables_bytes -= old.nbytes
-        return table
 
     def at_hand(self, binary: Binary) -> UnwindTable | None:
-        """A binary's table if it needs no reading."""
-        return self._tables.get(binary.key)
-
-    def _make(self, binary: Binary, pid: int, mapping: Mapping) -> UnwindTable | None:
-        nothing = UnwindTable(0, b"", b"", b"")
-        if not binary.segments:
-            return nothing
-        try:
-            if binary.key == VDSO:
-                return build(ElfFile(BytesReader(self._vdso or b"")))
-            fd = self._open(pid, mapping)
-            if fd is None:
-                return None
-            try:
-                if _key(os.fstat(fd)) != binary.key:
-                    return None  # written over since
-                return self._cache.table(fd)
-            finally:
-                os.close(fd)
-        except ElfError:
-            return nothing
+        """A binary's table, if it was made and not forgotten since."""
+        table = self._tables.get(binary.key)
+        if table is not None:
+            self._tables.move_to_end(binary.key)
+        return table
 
     def _binary(self, fd: int) -> Binary:
         status = os.fstat(fd)

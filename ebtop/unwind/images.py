@@ -18,7 +18,7 @@ _ANONYMOUS = (b"//anon", b"")
 class Image:
     """The executable mappings of one process. Forked ones share the list, which is never changed in place."""
 
-    __slots__ = ("changed", "mappings", "pid", "read_at", "starts", "whole")
+    __slots__ = ("changed", "mappings", "pid", "read_at", "sampled", "starts", "whole")
 
     def __init__(self, pid: int, mappings: Iterable[Mapping], *, whole: bool) -> None:
         self.pid = pid
@@ -26,6 +26,8 @@ class Image:
         """All of them are known; otherwise only those that came since ebtop runs."""
         self.changed = True
         """Since somebody took them over and cleared this."""
+        self.sampled = False
+        """Whether anybody has to know it once it is gone."""
         self.read_at = 0.0
         self.set(mappings)
 
@@ -133,5 +135,5 @@ class Images:
 def _child(parent: Image, pid: int) -> Image:
     child = Image.__new__(Image)
     child.pid, child.whole, child.changed, child.read_at = pid, True, True, parent.read_at
-    child.mappings, child.starts = parent.mappings, parent.starts
+    child.mappings, child.starts, child.sampled = parent.mappings, parent.starts, False
     return child

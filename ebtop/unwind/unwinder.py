@@ -12,13 +12,13 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ebtop.kernel.artifact import Layout
 from ebtop.kernel.maps import Map
 from ebtop.kernel.ring import Ring
-from ebtop.kernel.side_band import Forked, SideBand, SideBandEvent
+from ebtop.kernel.side_band import Forked, NewMapping, SideBand, SideBandEvent
 from ebtop.process.mappings import Mapping as Mapped
 from ebtop.unwind import raw_stack
 from ebtop.unwind.arena import BUDGET, TableArena
@@ -30,15 +30,18 @@ from ebtop.unwind.installed import Installed
 from ebtop.unwind.rule import GAP, Rule
 from ebtop.unwind.table import UnwindTable
 from ebtop.unwind.table_cache import TableCache
+from ebtop.unwind.table_maker import TableMaker
 
 _BUSY_S, _IDLE_S, _SLOWER = 0.03, 0.2, 1.3
 """Between two rounds: while something happens, and at most."""
-_STACKS_PER_S, _STACKS_AT_ONCE = 150, 24
+_STACKS_PER_S, _STACKS_AT_ONCE = 250, 24
 """Handed over at most: each costs 0.1 to 0.3 ms here, and 16 KiB of the ring until it is taken."""
 _CREDIT, _CREDIT_AT = struct.Struct("=i"), 4
 """In struct unwind_control, after the epoch."""
-_BUILD_S, _LAST_S = 0.25, 1.0
-"""Spent on tables before what happened meanwhile is looked at again, and at the end."""
+_SOON_S, _LAST_S = 0.005, 1.0
+"""A table is waited for so long, and so long at the end."""
+_EARLY_PER_S = 100.0
+"""Processes that are told to the kernel before they are sampled, at most: each costs 0.1 ms."""
 _SMALL_BYTES = 1 << 20
 """A file up to about this size costs next to nothing."""
 _WAITING_MAX, _WAIT_S = 256, 4.0
@@ -57,6 +60,8 @@ class _Raw(NamedTuple):
     after: int
     stack: raw_stack.StackCopy
     taken_at: float
+    image: Image | None = None
+    """Of its process at that time, once that was looked up: it may end while the stack waits for a table."""
 
 
 class _Want(NamedTuple):
@@ -83,7 +88,9 @@ class Unwinder:
         """Kernel memory for tables, in bytes; may change at any time."""
         self._log = log
         self._handed_over = handed_over
-        self._binaries = Binaries(TableCache(log=log))
+        self._binaries = Binaries()
+        self._maker = TableMaker(TableCache(log=log), log)
+        self._in_making: tuple[Binary, _Want] | None = None
         self._arena = TableArena(maps, self._on_evict)
         self._installed = Installed(maps, self._binaries)
         self._images = Images()
@@ -99,6 +106,13 @@ class Unwinder:
         self._wanted: dict[Binary, _Want] = {}
         self._unplaced: set[Binary] = set()
         """Tables that did not fit in."""
+        self._held_back: list[SideBandEvent] = []
+        self._changed: dict[int, None] = {}
+        """Processes with new mappings."""
+        self._early = _EARLY_PER_S
+        self._early_at = 0.0
+        self.on_ended: Callable[[int, Sequence[Mapped]], None] = lambda pid, mappings: None
+        """Told what a process that was sampled had mapped when it ended or executed another program; in our thread."""
         self._side_band: SideBand | None = None
         self._swept_at = time.monotonic()
         self._stop = threading.Event()
@@ -119,6 +133,7 @@ class Unwinder:
         except OSError as error:
             self._log(f"new mappings are only found by looking: perf events: {error.strerror}")
         self._handed_over.begin()
+        self._maker.start()
         self._thread.start()
 
     def stop(self) -> list[int]:
@@ -141,10 +156,23 @@ class Unwinder:
         pause = _BUSY_S
         while not self._stop.wait(pause):
             busy = self._guarded_round()
-            pause = _BUSY_S if busy or self._wanted else min(_IDLE_S, pause * _SLOWER)
+            pause = _BUSY_S if busy or self._waits else min(_IDLE_S, pause * _SLOWER)
+        last_at = time.monotonic() + _LAST_S
         self._guarded_round()
-        for raw in [raw for want in self._wanted.values() for raw in want.stacks]:
-            self._walk(raw, may_wait=False)
+        while self._waits and time.monotonic() < last_at:
+            self._maker.done.wait(_BUSY_S)
+            self._guarded_round()
+        self._maker.stop()
+        self._walk_all(self._all_waiting(), may_wait=False)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether there are tables to be made."""
+        return bool(self._wanted) or self._in_making is not None
+
+    def _all_waiting(self) -> list[_Raw]:
+        wants = [*self._wanted.values(), *([self._in_making[1]] if self._in_making is not None else [])]
+        return [raw for want in wants for raw in want.stacks]
 
     def _guarded_round(self) -> bool:
         try:
@@ -157,22 +185,27 @@ class Unwinder:
     def _round(self) -> bool:
         began = time.monotonic()
         self._installed.settle()
+        until = time.monotonic_ns()
         raws = self._take_raws(began)
-        events = self._side_band.read() if self._side_band is not None else []
-        happened: list[SideBandEvent | _Raw] = [*events, *raws]
-        if raws:
-            happened.sort(key=lambda item: item.time)
+        until = max(until, raws[-1].time if raws else 0)
+        events = self._held_back + (self._side_band.read() if self._side_band is not None else [])
+        # What happened since then waits: a stack may have been handed over meanwhile that it comes after.
+        self._held_back = [event for event in events if event.time > until]
+        happened: list[SideBandEvent | _Raw] = [event for event in events if event.time <= until]
+        happened += raws
+        happened.sort(key=lambda item: item.time)
         for item in happened:
             if isinstance(item, _Raw):
                 self._walk(item)
             else:
                 self._apply(item)
-        self._make_tables(began)
-        if not self._wanted:
+        self._install_changed(began)
+        self._make_tables()
+        if not self._waits:
             self._handed_over.settle(began)
         self._sweep(began)
         self._allow(began)
-        return bool(happened)
+        return bool(happened or self._held_back)
 
     def _take_raws(self, now: float) -> list[_Raw]:
         found = []
@@ -188,47 +221,94 @@ class Unwinder:
     def _apply(self, event: SideBandEvent) -> None:
         gone = self._images.apply(event)
         if gone is not None:
+            if gone.sampled or gone.pid in self._installed:
+                self.on_ended(gone.pid, gone.mappings)
             self._installed.remove(gone.pid)
         if isinstance(event, Forked):
-            if event.parent in self._installed:
-                self._installed.inherit(event.parent, event.pid)
-            return
-        if event.pid in self._installed:
-            image = self._images.known(event.pid)
-            if image is not None and image.changed:
-                self._installed.install(image)
+            self._installed.inherit(event.parent, event.pid)
+        elif isinstance(event, NewMapping):
+            self._changed[event.pid] = None
+
+    def _install_changed(self, now: float) -> None:
+        """Tell the kernel what changed of the processes it knows, and of some that have just begun."""
+        self._early = min(_EARLY_PER_S, self._early + (now - self._early_at) * _EARLY_PER_S)
+        self._early_at = now
+        for pid in self._changed:
+            image = self._images.known(pid)
+            if image is None or not image.changed:
+                continue
+            if pid not in self._installed:
+                if self._early < 1 or not image.whole:
+                    continue
+                self._early -= 1
+            self._installed.install(image)
+        self._changed.clear()
 
     def _walk(self, raw: _Raw, *, may_wait: bool = True) -> None:
         """Walk a stack that was handed over, or have it wait for the first table that it misses."""
-        rules = _Rules(raw.pid, self._images, self._binaries)
+        if raw.image is None:
+            raw = raw._replace(image=self._images.get(raw.pid))
+        assert raw.image is not None
+        rules = _Rules(raw.image, self._images, self._binaries)
+        raw.image.sampled = True
         addresses, end = raw_stack.walk(raw.registers, raw.ip, bool(raw.after), raw.stack, rules.find)
-        if rules.image.mappings and (rules.image.changed or raw.pid not in self._installed):
-            self._installed.install(rules.image)
+        self._install_sampled(raw.image)
         waits = end == End.NO_TABLE and may_wait and rules.to_make is not None and self._may_wait(raw)
         if not waits:
             self._handed_over.put(raw.hash, WalkedStack(tuple(addresses), end))
         for binary, mapped in rules.not_placed.items():
-            if binary not in self._unplaced:
+            if self._may_be_placed(binary):
                 want = self._wanted.setdefault(binary, _Want(raw.pid, mapped, []))
                 if waits and binary is rules.to_make:
                     want.stacks.append(raw)
 
-    def _may_wait(self, raw: _Raw) -> bool:
-        waiting = sum(len(want.stacks) for want in self._wanted.values())
-        return waiting < _WAITING_MAX and time.monotonic() - raw.taken_at < _WAIT_S
+    def _install_sampled(self, image: Image) -> None:
+        is_current = self._images.known(image.pid) is image
+        if is_current and image.mappings and (image.changed or image.pid not in self._installed):
+            self._installed.install(image)
 
-    def _make_tables(self, began: float) -> None:
+    def _may_be_placed(self, binary: Binary) -> bool:
+        return binary not in self._unplaced
+
+    def _may_wait(self, raw: _Raw) -> bool:
+        return len(self._all_waiting()) < _WAITING_MAX and time.monotonic() - raw.taken_at < _WAIT_S
+
+    def _make_tables(self) -> None:
         """Those that most stacks wait for first, weighed by what they cost: a small one is done in a moment."""
-        while self._wanted:
+        while True:
+            if self._in_making is not None:
+                made = self._maker.take()
+                if made is None:
+                    return
+                (binary, want), self._in_making = self._in_making, None
+                self._binaries.learn(binary, made.table)
+                self._place(binary, made.table, want.mapped)
+                self._walk_all(want.stacks + self._waiting_for(binary))
+            if not self._wanted:
+                return
             binary = max(self._wanted, key=lambda b: (len(self._wanted[b].stacks) + 1) / (_SMALL_BYTES + b.size))
             want = self._wanted.pop(binary)
-            table = self._binaries.table(binary, want.pid, want.mapped)
+            table = self._binaries.at_hand(binary)
             if table is not None:
                 self._place(binary, table, want.mapped)
-            for raw in want.stacks:
-                self._walk(raw, may_wait=table is not None)
-            if time.monotonic() - began > (_LAST_S if self._stop.is_set() else _BUILD_S):
-                return
+                self._walk_all(want.stacks)
+                continue
+            content = self._binaries.content(binary, want.pid, want.mapped)
+            if content is None:
+                self._walk_all(want.stacks, may_wait=False)
+                continue
+            self._in_making = binary, want
+            self._maker.ask(binary.key, content)
+            self._maker.done.wait(_SOON_S)
+
+    def _waiting_for(self, binary: Binary) -> list[_Raw]:
+        """Stacks that came while the table was made."""
+        want = self._wanted.pop(binary, None)
+        return want.stacks if want is not None else []
+
+    def _walk_all(self, stacks: list[_Raw], *, may_wait: bool = True) -> None:
+        for raw in stacks:
+            self._walk(raw, may_wait=may_wait)
 
     def _place(self, binary: Binary, table: UnwindTable, mapped: Mapped) -> None:
         if table.pages and not binary.table_number:
@@ -277,25 +357,24 @@ class Unwinder:
 class _Rules:
     """Finds rules for one stack, and notes which tables there are none of."""
 
-    def __init__(self, pid: int, images: Images, binaries: Binaries) -> None:
-        self._pid = pid
+    def __init__(self, image: Image, images: Images, binaries: Binaries) -> None:
+        self._image = image
         self._images = images
         self._binaries = binaries
-        self.image: Image = images.get(pid)
         self.not_placed: dict[Binary, Mapped] = {}
         """Whose table is not in the kernel."""
         self.to_make: Binary | None = None
         """Where the walk ended because the table is not at hand here either."""
 
     def find(self, pc: int) -> Rule | End:
-        mapped = self.image.find(pc)
-        if mapped is None and self._images.read_again(self.image):
-            mapped = self.image.find(pc)
+        mapped = self._image.find(pc)
+        if mapped is None and self._images.read_again(self._image):
+            mapped = self._image.find(pc)
         if mapped is None:
             return End.NO_MAPPING
         if not may_have_table(mapped.file):
             return GAP
-        binary = self._binaries.find(self._pid, mapped)
+        binary = self._binaries.find(self._image.pid, mapped)
         if binary is None:
             return End.NO_TABLE
         bias = binary.bias(mapped)
