@@ -262,7 +262,7 @@ class Icicle(StripWidget, can_focus=True):
         return Line((*runs, (gone, "warn")) if gone else tuple(runs), "title")
 
     def _line(self, row: list[Span], marked: int) -> Line:
-        tree, search = self.window.tree, self.search
+        search = self.search
         cursor = self.cursor if self.has_focus else -1
         runs: list[Run] = []
         x = 0
@@ -271,7 +271,7 @@ class Icicle(StripWidget, can_focus=True):
                 runs.append((" " * (left - x), "text"))
             cells = right - left
             if role == FRAME:
-                style = self._style(tree.frame(node))
+                style = self._style_of(node)
                 if node == cursor:
                     style = "chosen"
                 elif search:
@@ -283,9 +283,12 @@ class Icicle(StripWidget, can_focus=True):
                 dots = text.center(cells, "·") if len(text) <= cells else "·" * cells
                 runs.append((dots, "chosen" if chosen else "dim"))
             else:
-                runs.append(("░" * cells, "self:" + self._style(tree.frame(node))))
+                runs.append(("░" * cells, "self:" + self._style_of(node)))
             x = right
         return Line(tuple(runs))
+
+    def _style_of(self, node: int) -> str:
+        return self._style(self.window.tree.frame(node))
 
     def _style(self, frame: Frame) -> str:
         return self.palette.frame("process" if frame.kind in _OF_A_PROCESS else frame.kind, frame.name)

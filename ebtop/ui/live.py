@@ -7,11 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ebtop.errors import EbtopError
+from ebtop.store.selection import Selection
 from ebtop.text import clean
+from ebtop.ui.baseline import WINDOW_S, Baseline, Difference, difference, side_of
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.focus import Copied, Focus
 from ebtop.ui.marks import marks, next_mark, told
+from ebtop.ui.moment import Moment
 from ebtop.ui.panes.cpu import CpuPane
 from ebtop.ui.prompt import Question
 from ebtop.ui.screens.view import ViewScreen
@@ -57,7 +60,9 @@ class LiveApp(ViewApp, inherit_bindings=False):
     async def action_back(self) -> None:
         screen = self.live
         if self.screen is not screen:
-            self.pop_screen()
+            back = getattr(self.screen, "back", None)
+            if back is None or not back():
+                self.pop_screen()
         elif screen.current.back():
             self._message = None
             screen.current.draw()
@@ -240,6 +245,36 @@ class LiveApp(ViewApp, inherit_bindings=False):
     def _frozen(self, done: Done) -> None:
         self.announce(done.text, "good" if done.whole else "warn")
         self.run_worker(self._copy(Copied("path", str(done.file)), done.text), group="copy", exit_on_error=False)
+
+    # Comparing
+
+    def action_baseline(self) -> None:
+        """Mark the moment that is shown."""
+        moment, selection = self.live.moment, self.live.selection
+        if moment is None:
+            self.announce("nothing is shown yet", "dim")
+            return
+        self.baseline = Baseline(moment.snapshot.time_ns)
+        work = partial(self._keep_baseline, self.baseline, moment, selection)
+        self.run_worker(work, thread=True, group="baseline", exit_on_error=False)
+
+    def _keep_baseline(self, baseline: Baseline, moment: Moment, selection: Selection | None) -> None:
+        """In a thread: stacks are gathered."""
+        baseline.keep(selection, side_of(moment.snapshot, moment.spans(WINDOW_S), WINDOW_S))
+        self.announce_from_thread(f"{wall_clock(baseline.time_ns)} is the baseline; D shows what is different", "good")
+
+    def action_difference(self) -> None:
+        from ebtop.ui.screens.difference import DifferenceScreen
+
+        baseline, moment, selection = self.baseline, self.live.moment, self.live.selection
+        if baseline is None or moment is None:
+            self.announce("there is no baseline; b marks this moment", "dim")
+            return
+
+        def make(shown: Moment) -> Difference:
+            return difference(baseline.side(self.timeline, selection), shown.snapshot, shown.spans)
+
+        self.push_screen(DifferenceScreen(make, moment))
 
     def _reach(self) -> str:
         kept = self.timeline.kept

@@ -27,8 +27,9 @@ class Palette:
     A style has a name (`text`, `dim`, `good`, ...) and a ground (`base`, `cursor`, `bar`, ...). Frames of
     the icicle are `kind:N`, with `self:kind:N` for the mark of their own time and `chosen` for the one under
     the cursor; while something is searched for `match:kind:N` is a frame that matches and `ghost:kind:N` one
-    that does not; a cell of a table that matches is `match`. Without colour (`mono`) nothing but bold,
-    underline and reverse is left, enough to see cursor, focus, matches and warnings by.
+    that does not; a cell of a table that matches is `match`. `diff:more`, `diff:less` and `diff:same` are frames
+    of a difference, with `!` where it is strong. Without colour (`mono`) nothing but bold, underline and reverse
+    is left, enough to see cursor, focus, matches and warnings by.
     """
 
     def __init__(self, theme: Theme, mono: bool = False) -> None:
@@ -60,6 +61,8 @@ class Palette:
         frame, _, number = name.rpartition(":")
         if frame:
             role, _, kind = frame.rpartition(":")
+            if kind == "diff":
+                return self._difference(role, number, background)
             color, matches = _rich(theme.frames[kind][int(number)]), role == "match"
             if role == "ghost" and not theme.dark:
                 # A frame's colour is too light to be read on a light ground.
@@ -83,6 +86,14 @@ class Palette:
         weak = name in ("dim", "faint") and theme.colors[name] == "default"
         return Style(color=_rich(theme.colors[name]), bgcolor=background, bold=bold, dim=weak)
 
+    def _difference(self, role: str, change: str, background: str) -> Style:
+        """Red for more and blue for less, as grounds where the change is strong."""
+        theme, strong, matches = self.theme, change.endswith("!"), role == "match"
+        color = _rich(theme.colors[{"more": "bad", "less": "info"}.get(change.rstrip("!"), "dim")])
+        if role in ("self", "ghost") or not strong:
+            return Style(color=color, bgcolor=background, bold=matches, underline=matches)
+        return Style(color=_rich(theme.colors["on-accent"]), bgcolor=color, bold=True, underline=matches)
+
     def _inverse(self, color: str, background: str) -> Style:
         if "default" in (color, background):
             return Style(reverse=True, bold=True)
@@ -91,7 +102,7 @@ class Palette:
     def _mono(self, name: str, ground: str) -> Style:
         matches = name == "match" or name.startswith("match:")
         return Style(
-            bold=name in _BOLD or ground == "head" or matches,
+            bold=name in _BOLD or ground == "head" or matches or name.endswith("!"),
             reverse=ground in ("cursor", "warn") or name in ("chosen", "badge"),
             underline=ground == "title-focus" or matches,
             dim=name == "faint",

@@ -23,6 +23,7 @@ from ebtop.errors import EbtopError
 from ebtop.store.selection import Selection
 from ebtop.store.source import Source, UnloadProof
 from ebtop.text import clean
+from ebtop.ui.baseline import Baseline
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.facts import focus_lines
 from ebtop.ui.filtering import Filtering, combined, narrowed_words
@@ -120,6 +121,7 @@ class ViewApp(App[None], inherit_bindings=False):
         self._message_until = 0.0
         self._told: list[str] = []
         self._asked: tuple[str, float] = ("", 0.0)
+        self.baseline: Baseline | None = None
         self._refresh_s = refresh_s
         self._last_resort: threading.Timer | None = None
         self.pacer = Pacer(None, self.call_after_refresh)

@@ -108,6 +108,15 @@ COMMANDS = (
         "freeze",
         "snapshot",
     ),
+    Command("baseline", ("b",), "b", "Baseline", "Mark this moment, to compare later ones with it.", "baseline"),
+    Command(
+        "difference",
+        ("D", "upper_d"),
+        "D",
+        "Difference",
+        "What takes more or less of the time than at the baseline, who is new, who is gone.",
+        "difference",
+    ),
     Command("copy", ("y",), "y", "Copy", "Copy the row, stack or command to the clipboard and a file.", "copy", "copy"),
     Command(
         "probe.toggle",

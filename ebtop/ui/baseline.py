@@ -1,0 +1,96 @@
+"""A moment that was marked, to be compared with a later one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ebtop.errors import EbtopError
+from ebtop.store.flame_diff import FlameDiff
+from ebtop.store.flame_paths import Shape
+from ebtop.store.flame_tree import FlameTree
+from ebtop.store.flame_window import FlameWindow, gather
+from ebtop.store.keeper import Keeper
+from ebtop.store.rows import Snapshot, StackSpan
+from ebtop.store.selection import Selection
+from ebtop.store.snapshot_diff import SnapshotDiff, compare_snapshots
+from ebtop.units import wall_clock
+
+WINDOW_S = 60.0
+"""The stacks of so long before each of the two moments are compared."""
+_LEAST_S = 2.0
+
+
+class Side(NamedTuple):
+    """How it was at one moment."""
+
+    snapshot: Snapshot
+    tree: FlameTree
+    samples: int
+    seconds: float
+    """Of sampling."""
+
+
+class Baseline:
+    """The marked moment, as each selection that was asked for saw it."""
+
+    def __init__(self, time_ns: int) -> None:
+        self.time_ns = time_ns
+        self._sides: dict[Selection | None, Side] = {}
+
+    def keep(self, selection: Selection | None, side: Side) -> None:
+        self._sides[selection] = side
+
+    def side(self, timeline: Keeper, selection: Selection | None) -> Side:
+        """For a worker thread, as it may have to be looked up. Raises EbtopError where that is kept no more."""
+        found = self._sides.get(selection)
+        if found is None:
+            if self.time_ns < timeline.kept.oldest_ns:
+                raise EbtopError(
+                    f"{wall_clock(self.time_ns)} is not kept any more for this view",
+                    "",
+                    "press b to mark another moment",
+                )
+            spans = timeline.spans(WINDOW_S, self.time_ns, selection)
+            found = side_of(timeline.at(self.time_ns, selection), spans, WINDOW_S)
+            self._sides[selection] = found
+        return found
+
+
+class Difference(NamedTuple):
+    """What a page shows."""
+
+    before: Side
+    after: Side
+    flame: FlameDiff
+    tables: SnapshotDiff
+    reversed: bool
+    """The moment that is shown is earlier than the baseline, which is then the later side."""
+
+
+class DiffWindow(FlameWindow):
+    """The tree of a difference where an icicle expects a window."""
+
+    def __init__(self, diff: FlameDiff) -> None:
+        super().__init__(WINDOW_S)
+        self.diff = diff
+        self.tree = diff.tree
+
+
+def side_of(snapshot: Snapshot, spans: Sequence[StackSpan], seconds: float) -> Side:
+    """Takes a while: for a worker thread."""
+    window = gather(spans, snapshot.time_ns, seconds, Shape(), lambda: False)
+    return Side(snapshot, window.tree.compacted()[0], window.samples, window.sampled_s)
+
+
+def difference(baseline: Side, snapshot: Snapshot, spans: Callable[[float], Sequence[StackSpan]]) -> Difference:
+    """Between the baseline and a moment, whichever is earlier; what is after the baseline only counts since then.
+
+    For a worker thread.
+    """
+    apart = (snapshot.time_ns - baseline.snapshot.time_ns) / 1e9
+    seconds = min(WINDOW_S, max(_LEAST_S, apart)) if apart >= 0 else WINDOW_S
+    now = side_of(snapshot, spans(seconds), seconds)
+    before, after = (baseline, now) if apart >= 0 else (now, baseline)
+    tables = compare_snapshots(before.snapshot, after.snapshot)
+    return Difference(before, after, FlameDiff(before.tree, after.tree), tables, apart < 0)
