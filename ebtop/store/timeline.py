@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter, itemgetter
 from threading import Lock
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ from ebtop.store.view import View
 __all__ = ["Kept", "Tick", "Timeline", "View"]
 
 _FOREVER_NS = 1 << 63
+_AT_ONCE = 500
+"""Records: some milliseconds' work."""
+_time_ns = itemgetter(0)
 _MAX_NOTES = 1000
 
 
@@ -76,7 +79,12 @@ class Timeline:
         self._past = Past(self._reach)
 
     def ingest(self, batch: Batch) -> None:
-        """Feed the views and keep it."""
+        """Feed the views and keep it. Of a large batch a part at a time, so that nobody waits long for his turn."""
+        for part in _parts(batch):
+            self._arrive(part)
+        self._history.work()
+
+    def _arrive(self, batch: Batch) -> None:
         with self._lock:
             arrived = self._history.arrive(self._clock(), batch, self._everything.state)
             self._everything.ingest(batch)
@@ -84,7 +92,6 @@ class Timeline:
                 view.take(arrived)
             self._modules.add(batch.modules)
             self._seen += len(batch.records)
-        self._history.work()
 
     def view(self, selection: Selection | None = None) -> View:
         """A live view. For a selection everything that is kept goes through it first: that can take seconds."""
@@ -223,3 +230,20 @@ class Timeline:
     def _close(self, view: View) -> None:
         with self._lock:
             self._views = [other for other in self._views if other is not view]
+
+
+def _parts(batch: Batch) -> Iterator[Batch]:
+    """A batch of many events in parts that come one after the other, as if it had been drained more often."""
+    records = batch.records
+    if len(records) <= _AT_ONCE or batch.sampled_s:
+        yield batch
+        return
+    records = sorted(records, key=_time_ns)
+    pending = batch.pending_connects
+    last = (len(records) - 1) // _AT_ONCE * _AT_ONCE
+    for first in range(0, last, _AT_ONCE):
+        # Later events of this batch are still to come: nothing is known to be whole beyond the last one of the part.
+        part = records[first : first + _AT_ONCE]
+        yield Batch(min(part[-1].time_ns, batch.time_ns), part, pending_connects=pending)
+        pending = None
+    yield batch._replace(records=records[last:], pending_connects=pending)

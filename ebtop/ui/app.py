@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ebtop.ui.freezing import Freezer
 
 _ESCAPE_MS = "25"
+_SWITCH_S = 0.001
 
 
 def run(
@@ -52,6 +53,8 @@ def run(
     theme = theme or settings.theme
     # A terminal sends the rest of a key's sequence along with its Esc; Textual would wait for it for 0.1 s.
     os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
+    # Threads that collect hold Python's lock for no longer than this when a key is to be acted on.
+    sys.setswitchinterval(_SWITCH_S)
     # Probes load while Textual is imported: most of both is spent outside of Python's lock.
     source.start(sink)
     try:

@@ -116,7 +116,7 @@ class LiveApp(ViewApp, inherit_bindings=False):
         self._narrow()
         if not self.time_view.live:
             self.go_to(self.time_view.at_ns)
-        self.tick()
+        self.tick_soon()
         self._show_hints()
 
     # Search and filter
@@ -361,7 +361,7 @@ class LiveApp(ViewApp, inherit_bindings=False):
         self._refresh_s = wanted[0]
         if self._ticking:
             self._timer.stop()
-            self._timer = self.set_interval(self._refresh_s, self.tick)
+            self._timer = self.set_interval(self._refresh_s, self._tick_of_clock)
         self.announce(f"redrawn every {duration(self._refresh_s)}")
 
     def action_redraw(self) -> None:

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
+from typing import NamedTuple
 
 from ebtop.store.keeper import Keeper
-from ebtop.store.rows import with_stacks
+from ebtop.store.rows import Snapshot, with_stacks
 from ebtop.store.selection import Selection
 from ebtop.store.source import Health, Source
 from ebtop.store.ticks import Tick
 from ebtop.store.view import View
 from ebtop.ui.moment import AVERAGED_TICKS, Cost, CostMeter, LossCounter, Moment
+
+
+class Measured(NamedTuple):
+    """What the tool is doing and costs, at one tick."""
+
+    health: Health
+    cost: Cost | None
+    lost: dict[str, int]
+
+
+class Newest(NamedTuple):
+    """What one tick brings: put together by a thread, shown by the one of the screens."""
+
+    measured: Measured
+    snapshot: Snapshot | None
+    """None: no live view was asked for."""
 
 
 class Moments:
@@ -24,19 +42,21 @@ class Moments:
         self._started = clock()
         self._meter = CostMeter()
         self._losses = LossCounter()
-        self.health = source.health()
-        self._cost: Cost | None = None
-        self._lost: dict[str, int] = {}
+        self._measuring = Lock()
+        self.measured = Measured(source.health(), None, {})
+        """Of the tick that is shown."""
 
-    def measure(self) -> None:
-        """Once a tick: read what the tool costs, and remember it for this time."""
-        self.health = self._source.health()
-        self._cost = self._meter.measure(self.health)
-        self._lost = self._losses.count(self.health)
+    @property
+    def health(self) -> Health:
+        return self.measured.health
 
-    def tick(self) -> Tick:
-        """What is remembered of this second besides the records."""
-        return Tick(self.health.time_ns, self._timeline.rates(), self.health)
+    def newest(self, view: View | None) -> Newest:
+        """Once a tick, in any thread: read what the tool costs, remember it for this time, and look at a view."""
+        with self._measuring:
+            health = self._source.health()
+            measured = Measured(health, self._meter.measure(health), self._losses.count(health))
+            self._timeline.mark(Tick(health.time_ns, self._timeline.rates(), health))
+        return Newest(measured, view.snapshot() if view is not None else None)
 
     def still(self, shown: Moment) -> Moment:
         """A moment that stands, with what is measured now: probes may be unloaded meanwhile. What belongs to a
@@ -45,19 +65,16 @@ class Moments:
             return shown._replace(snapshot=with_stacks(shown.snapshot, (), {}))
         return shown._replace(
             snapshot=with_stacks(shown.snapshot, (), {}),
-            health=self.health,
-            cost=self._cost,
-            lost=self._lost,
+            health=self.measured.health,
+            cost=self.measured.cost,
+            lost=self.measured.lost,
         )
 
-    def live(self, view: View, selection: Selection | None, continues: bool) -> Moment:
+    def live(self, view: View, snapshot: Snapshot, selection: Selection | None, continues: bool) -> Moment:
         """The newest second of a view."""
-        snapshot = view.snapshot()
         return Moment(
             snapshot,
-            self.health,
-            self._cost,
-            self._lost,
+            *self.measured,
             self._clock() - self._started if selection is None else (snapshot.time_ns - view.since_ns) / 1e9,
             partial(self._timeline.spans, until_ns=snapshot.time_ns, selection=selection),
             continues,

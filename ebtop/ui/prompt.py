@@ -131,11 +131,16 @@ class Prompt(Vertical):
         self._label.redraw()
         self.entry.placeholder = question.hint
         self.add_class("-asking")
-        self.screen.add_class("-asking")
+        self._stand_for_hints(True)
         self.entry.value = question.text
         self.entry.cursor_position = len(question.text)
         self.screen.set_focus(self.entry)
         self._look()
+
+    def _stand_for_hints(self, instead: bool) -> None:
+        # A class of the screen would have the styles of every widget worked out again.
+        for hints in self.screen.query("#hints"):
+            hints.display = not instead
 
     def leave(self) -> None:
         """Close without an answer."""
@@ -202,7 +207,7 @@ class Prompt(Vertical):
     def _close(self) -> Question | None:
         question, self._question = self._question, None
         self.remove_class("-asking")
-        self.screen.remove_class("-asking")
+        self._stand_for_hints(False)
         self._suggestions.completions = ()
         self._suggestions.chosen = 0
         self._on_close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from ebtop.store.rows import with_stacks
 from ebtop.store.selection import Selection
 from ebtop.store.stack_queue import StackQueue
 from ebtop.ui.commands import bindings
-from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.filtering import combined
 from ebtop.ui.live import LiveApp
 from ebtop.ui.moment import Moment
@@ -49,8 +47,7 @@ class ReplayApp(LiveApp, inherit_bindings=False):
         return at_ns
 
     def tick(self) -> None:
-        if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
-            self._end(signal.SIGHUP)
+        if self._lost_terminal():
             return
         now = self._clock()
         passed, self._ticked = now - self._ticked, now
@@ -60,6 +57,9 @@ class ReplayApp(LiveApp, inherit_bindings=False):
         elif self._follows and newest_ns > self._at_ns:
             self._go(newest_ns)
         self._draw()
+
+    async def _tick_of_clock(self) -> None:
+        self.tick()
 
     def _play(self, passed_s: float, newest_ns: int) -> None:
         at_ns = min(newest_ns, self._at_ns + int(passed_s * self.speed * SECOND_NS))
@@ -103,7 +103,7 @@ class ReplayApp(LiveApp, inherit_bindings=False):
         except EbtopError as error:
             self.announce_from_thread(error.line(), "bad")
         else:
-            self.post_message(self.Gathered(screen, selection, None, moment))
+            self.post_message(self.Gathered(screen, selection, moment))
         finally:
             self._working = False
 

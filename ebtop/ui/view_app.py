@@ -30,7 +30,7 @@ from ebtop.ui.filtering import Filtering, combined, narrowed_words
 from ebtop.ui.hints import hint_keys
 from ebtop.ui.keymap import Keymap
 from ebtop.ui.moment import Moment
-from ebtop.ui.moments import Moments
+from ebtop.ui.moments import Moments, Newest
 from ebtop.ui.pacing import Pacer, Part
 from ebtop.ui.palette import Palette
 from ebtop.ui.probe_switch import ProbeSwitch
@@ -42,6 +42,7 @@ from ebtop.units import count, duration, wall_clock
 
 if TYPE_CHECKING:
     from ebtop.store.keeper import Keeper
+    from ebtop.store.rows import Snapshot
     from ebtop.store.view import View
     from ebtop.ui.freezing import Freezer
 
@@ -67,13 +68,14 @@ class ViewApp(App[None], inherit_bindings=False):
             self.probe, self.text, self.style, self.proof = probe, text, style, proof
 
     class Gathered(Message):
-        """A worker thread has put together what a screen shows: a live view, a moment of the past, or both."""
+        """A worker thread has put together what a screen shows: a live view with its newest second, a moment of the
+        past, or both."""
 
-        def __init__(
-            self, screen: ViewScreen, selection: Selection | None, view: View | None, past: Moment | None
-        ) -> None:
+        def __init__(self, screen: ViewScreen, selection: Selection | None, past: Moment | None = None) -> None:
             super().__init__()
-            self.screen, self.selection, self.view, self.past = screen, selection, view, past
+            self.screen, self.selection, self.past = screen, selection, past
+            self.view: View | None = None
+            self.snapshot: Snapshot | None = None
 
     def __init__(
         self,
@@ -123,6 +125,7 @@ class ViewApp(App[None], inherit_bindings=False):
         self._asked: tuple[str, float] = ("", 0.0)
         self.baseline: Baseline | None = None
         self._refresh_s = refresh_s
+        self._in_tick = self._tick_again = False
         self._last_resort: threading.Timer | None = None
         self.pacer = Pacer(None, self.call_after_refresh)
         self.register_theme(theme.textual())
@@ -172,8 +175,8 @@ class ViewApp(App[None], inherit_bindings=False):
         self._show_hints()
         if self._ticking:
             for delay in _FIRST_TICKS_S:
-                self.set_timer(delay, self.tick)
-            self._timer = self.set_interval(self._refresh_s, self.tick)
+                self.set_timer(delay, self._tick_of_clock)
+            self._timer = self.set_interval(self._refresh_s, self._tick_of_clock)
 
     def on_unmount(self) -> None:
         for screen in self._views():
@@ -206,26 +209,69 @@ class ViewApp(App[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """Measure, take the newest second, and draw it."""
-        if isinstance(self._driver, TerminalDriver) and self._driver.hung_up():
-            self._end(signal.SIGHUP)
+        if not self._lost_terminal():
+            view = self.live.source_view if self.time_view.live else None
+            self._take_newest(self.moments.newest(view), self.live, view)
+
+    async def _tick_of_clock(self) -> None:
+        """As `tick`; keys are acted on while a thread puts the newest second together."""
+        if self._lost_terminal() or self._in_tick:
             return
-        self.moments.measure()
-        self.timeline.mark(self.moments.tick())
-        self._take(self.live)
+        self._in_tick = True
+        try:
+            screen = self.live
+            view = screen.source_view if self.time_view.live else None
+            newest = await asyncio.to_thread(self.moments.newest, view)
+            self._take_newest(newest, screen, view)
+        finally:
+            self._in_tick = False
+        if self._tick_again:
+            self._tick_again = False
+            self.tick_soon()
+
+    def tick_soon(self) -> None:
+        """What is on screen has become something else than a second ago: do not wait for the clock."""
+        if not self._ticking:
+            self.tick()
+        elif self._in_tick:
+            self._tick_again = True
+        else:
+            self.run_worker(self._tick_of_clock(), group="tick")
+
+    def _take_newest(self, newest: Newest, screen: ViewScreen, view: View | None) -> None:
+        """Show what was put together for a screen's view, unless it shows another by now."""
+        self.moments.measured = newest.measured
+        if newest.snapshot is not None:
+            if screen.source_view is view and self.time_view.live:
+                self._take_live(screen, newest.snapshot)
+            else:
+                # The stacks of this second will not come again.
+                screen.continues = False
+        if not self.time_view.live:
+            self._take_still(self.live)
         self._draw()
 
-    def _take(self, screen: ViewScreen) -> None:
-        """Hand the panes of a screen the moment they show now."""
-        if not self.time_view.live:
-            if screen.moment is not None:
-                screen.moment = self.moments.still(screen.moment)
-                for pane in screen.panes:
-                    pane.take(screen.moment, True)
-        elif screen.source_view is not None:
-            screen.moment = self.moments.live(screen.source_view, screen.selection, screen.continues)
-            screen.continues = True
+    def _lost_terminal(self) -> bool:
+        """Whether the terminal is gone, which ends the program."""
+        lost = isinstance(self._driver, TerminalDriver) and self._driver.hung_up()
+        if lost:
+            self._end(signal.SIGHUP)
+        return lost
+
+    def _take_live(self, screen: ViewScreen, snapshot: Snapshot) -> None:
+        """Hand the panes of a screen the newest second of its view."""
+        assert screen.source_view is not None
+        screen.moment = self.moments.live(screen.source_view, snapshot, screen.selection, screen.continues)
+        screen.continues = True
+        for pane in screen.panes:
+            pane.take(screen.moment, False)
+
+    def _take_still(self, screen: ViewScreen) -> None:
+        """Hand the panes of a screen the moment that stands there."""
+        if screen.moment is not None:
+            screen.moment = self.moments.still(screen.moment)
             for pane in screen.panes:
-                pane.take(screen.moment, False)
+                pane.take(screen.moment, True)
 
     # What is shown
 
@@ -240,8 +286,9 @@ class ViewApp(App[None], inherit_bindings=False):
     def _gather(self, screen: ViewScreen, selection: Selection | None) -> None:
         at_ns = self.time_view.at_ns
         view = self.timeline.view(selection)
-        past = self.moments.past(at_ns, selection) if at_ns is not None else None
-        if not self.post_message(self.Gathered(screen, selection, view, past)):
+        gathered = self.Gathered(screen, selection, self.moments.past(at_ns, selection) if at_ns is not None else None)
+        gathered.view, gathered.snapshot = view, view.snapshot()
+        if not self.post_message(gathered):
             view.close()
 
     def on_view_app_gathered(self, event: Gathered) -> None:
@@ -257,8 +304,11 @@ class ViewApp(App[None], inherit_bindings=False):
             screen.moment = event.past
             for pane in screen.panes:
                 pane.take(event.past, False)
-        if event.view is not None:
-            self._take(screen)
+        if event.snapshot is not None:
+            if self.time_view.live:
+                self._take_live(screen, event.snapshot)
+            else:
+                self._take_still(screen)
         self._draw()
 
     def go_to(self, at_ns: int | None) -> None:
@@ -267,7 +317,8 @@ class ViewApp(App[None], inherit_bindings=False):
             self.time_view.go_on()
             for screen in self._views():
                 screen.continues = False
-            self.tick()
+            self._draw()
+            self.tick_soon()
             return
         kept = self.timeline.kept
         self.time_view.stop(at_ns, self._clock(), kept.seen)
@@ -280,7 +331,7 @@ class ViewApp(App[None], inherit_bindings=False):
         if self.time_view.at_ns == at_ns:
             moment = self.moments.past(at_ns, selection)
             if self.time_view.at_ns == at_ns:
-                self.post_message(self.Gathered(screen, selection, None, moment))
+                self.post_message(self.Gathered(screen, selection, moment))
 
     # Drawing
 
@@ -388,7 +439,7 @@ class ViewApp(App[None], inherit_bindings=False):
                 for pane in screen.panes:
                     pane.proof = event.proof if event.probe in pane.probes else pane.proof
         self.announce(event.text, event.style)
-        self.tick()
+        self.tick_soon()
 
     def set_theme(self, name: str) -> None:
         """Draw in other colours from now on."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from ebtop.store.history.arrived import Arrived
 from ebtop.store.records import Batch, ConnectHistogram, Record
-from ebtop.store.rows import Snapshot
+from ebtop.store.rows import Snapshot, with_stacks
 from ebtop.store.selection import Predicate, Pushed
 from ebtop.store.store import Store
 from ebtop.store.timeline import Timeline, View
@@ -244,3 +245,29 @@ def test_nothing_is_missed_or_doubled_while_views_open_and_moments_are_rebuilt()
     spans = timeline.spans(10**6)
     assert [span.stacks[0].time_ns for span in spans] == [at(number) for number in range(1, fed + 1)]
     assert timeline.kept.seen == 3 * fed
+
+
+@pytest.mark.parametrize("selected", [False, True])
+def test_a_large_batch_is_taken_in_parts_and_shows_the_same(selected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[int] = []
+    take = View.take
+
+    def counted(view: View, arrived: Arrived) -> None:
+        parts.append(len(arrived.batch.records))
+        take(view, arrived)
+
+    monkeypatch.setattr(View, "take", counted)
+    node, now = Node(5, execs=4000, connections=1000), FakeClock()
+    timeline, whole = Timeline(now), Store(now)
+    selection = Choice(lambda record: record.comm != "curl") if selected else None
+    view = timeline.view(selection)
+    batches = [batch(exec_(0.0), time=0.0)]
+    for number in range(3):
+        batches += [each for _, each in node.second(number)]
+    for each in batches:
+        now.seconds = (each.time_ns - at(0.0)) / SECOND
+        timeline.ingest(each)
+        whole.ingest(each)
+    expected = whole.snapshot() if selection is None else filtered_by_hand(batches, selection.predicate(), now)
+    assert max(parts) <= 500 < max(len(each.records) for each in batches)
+    assert with_stacks(view.snapshot(), (), {}) == with_stacks(expected, (), {})
