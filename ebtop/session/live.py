@@ -146,7 +146,6 @@ class LiveSource:
         `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
         self._naming = NamingThread(sink, self.log, self._set.handed_over, self._interpreters.put)
-        self._set.on_ended = self._naming.note_mappings
         puller = threading.Thread(target=self._pull, name="ebtop-pull", daemon=True)
         puller.start()
         try:

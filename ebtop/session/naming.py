@@ -7,11 +7,10 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ebtop.probes.stacks import RawSample
-from ebtop.process.mappings import Mapping
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
@@ -25,6 +24,9 @@ _MAX_WAITING = 30
 
 _SCHEDULER_WITHIN = 8
 
+_GONE_WAIT_S = 0.5
+"""A process that is gone may just have been, and its end not been read."""
+
 
 def _nobody(changes: list[Change]) -> None:
     """Nobody wants to know."""
@@ -37,11 +39,6 @@ class _Work(NamedTuple):
     sampled_s: float
     until: float
     """When they were read, by time.monotonic."""
-
-
-class _Gone(NamedTuple):
-    pid: int
-    mappings: Sequence[Mapping]
 
 
 class NamingThread:
@@ -59,7 +56,7 @@ class NamingThread:
         self._sink = sink
         self._handed_over = handed_over
         self._log = log
-        self._queue: queue.Queue[_Work | _Gone | int | None] = queue.Queue(_MAX_WAITING * 8)
+        self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
         self.lost: Counter[str] = Counter()
         """Samples given up because naming fell behind or failed, by kind."""
         self.without_stack: Counter[str] = Counter()
@@ -78,11 +75,6 @@ class NamingThread:
         """A process has just exec'd: look at its mappings while it lives."""
         if self._queue.qsize() < _MAX_WAITING:
             self._queue.put_nowait(pid)
-
-    def note_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
-        """A process ended, or executed another program: what it had mapped, for samples of it that come yet."""
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(_Gone(pid, mappings))
 
     def finish(self, timeout_s: float) -> None:
         """Name what waits, then end; give up after `timeout_s` (a binary on a dead file server may never be read)."""
@@ -103,12 +95,10 @@ class NamingThread:
                 if isinstance(work, _Work):
                     self.lost[work.kind] += sum(sample.samples for sample in work.samples)
 
-    def _do(self, work: _Work | _Gone | int, symbolizer: Symbolizer) -> None:
+    def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
             symbolizer.note_process(work)
             self._on_interpreters(symbolizer.interpreter_changes())
-        elif isinstance(work, _Gone):
-            symbolizer.note_mappings(work.pid, work.mappings)
         else:
             records = self._name(symbolizer, work)
             self._on_interpreters(symbolizer.interpreter_changes())
@@ -117,6 +107,7 @@ class NamingThread:
 
     def _name(self, symbolizer: Symbolizer, work: _Work) -> list[Record]:
         records: list[Record] = []
+        self._learn_of_gone(symbolizer, work)
         for sample in work.samples:
             if sample.handed_over:
                 sample = self._with_stack(sample, work.until)
@@ -142,6 +133,15 @@ class NamingThread:
                 )
             )  # fmt: skip
         return records
+
+    def _learn_of_gone(self, symbolizer: Symbolizer, work: _Work) -> None:
+        """Of the processes sampled those that ended, or execute another program now."""
+        pids = {sample.pid for sample in work.samples if sample.pid}
+        if not all(symbolizer.knows(pid) for pid in pids):
+            self._handed_over.wait(work.until, _GONE_WAIT_S)
+        for pid in pids:
+            for mappings in self._handed_over.take_mappings(pid):
+                symbolizer.note_mappings(pid, mappings)
 
     def _with_stack(self, sample: RawSample, until: float) -> RawSample:
         """A sample with its user stack, walked meanwhile by the unwinder."""

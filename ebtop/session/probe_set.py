@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +20,6 @@ from ebtop.probes.base import Clock, Context, Probe, Settings
 from ebtop.probes.children import ChildrenProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
-from ebtop.process.mappings import Mapping as Mapped
 from ebtop.session.interpreter_feed import SHARED_MAPS as INTERPRETER_MAPS
 from ebtop.store.source import UnloadProof
 from ebtop.unwind import maps as unwind_maps
@@ -60,8 +59,6 @@ class ProbeSet:
         self.unwinder: Unwinder | None = None
         """Runs while a probe needs unwind tables."""
         self._cannot_unwind = False
-        self.on_ended: Callable[[int, Sequence[Mapped]], None] = lambda pid, mappings: None
-        """Told what a process that was sampled had mapped when it ended, from the unwinder's thread."""
 
     def load(self, name: str) -> None:
         """Load a probe and what it requires; nothing happens when it is there. Raises EbtopError."""
@@ -105,7 +102,6 @@ class ProbeSet:
             self._cannot_unwind = True
             self._log(f"stacks are walked by frame pointers only: unwind maps: {error.strerror}")
             return
-        self.unwinder.on_ended = self.on_ended
         self.unwinder.start()
 
     def unload(self, name: str) -> UnloadProof:

@@ -75,6 +75,10 @@ class Symbolizer:
             if process is not None:
                 self._interpreters.of(process)
 
+    def knows(self, pid: int) -> bool:
+        """Whether anything is known of a process; false for one that ended before."""
+        return self._processes.get(pid) is not None
+
     def note_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
         """What a process had mapped when it ended or executed another program: samples of it may be named later."""
         self._processes.learn(pid, mappings)

@@ -1,15 +1,20 @@
-"""Stacks that the kernel handed over and user space has walked, on their way to the samples they belong to."""
+"""Stacks that the kernel handed over and user space has walked, on their way to the samples they belong to; and what
+processes had mapped that are gone, without which the samples of short ones have no names."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
+from ebtop.process.mappings import Mapping
+
 _KEPT_MAX = 2048
 _LONGEST_WAIT_S = 5.0
+_PROGRAMS_MAX = 3
+"""Of one pid: a child of a shell is forked, executes a program, and ends."""
 
 
 class WalkedStack(NamedTuple):
@@ -28,6 +33,7 @@ class HandedOver:
         self._clock = clock
         self._changed = threading.Condition()
         self._stacks: OrderedDict[int, WalkedStack] = OrderedDict()
+        self._gone: OrderedDict[int, list[Sequence[Mapping]]] = OrderedDict()
         self._settled_at = float("inf")
         """Whatever was handed over before then is here, or lost; infinite while nobody walks."""
 
@@ -54,6 +60,23 @@ class HandedOver:
         with self._changed:
             self._settled_at = moment
             self._changed.notify_all()
+
+    def put_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
+        """What a process had mapped until it ended, or executed another program."""
+        with self._changed:
+            self._gone[pid] = [*self._gone.pop(pid, ())[1 - _PROGRAMS_MAX :], mappings]
+            while len(self._gone) > _KEPT_MAX:
+                self._gone.popitem(last=False)
+
+    def take_mappings(self, pid: int) -> list[Sequence[Mapping]]:
+        """What was put for a process since the last time, oldest first."""
+        with self._changed:
+            return self._gone.pop(pid, [])
+
+    def wait(self, moment: float, longest_s: float) -> None:
+        """Until all that happened before a moment (time.monotonic) has been put, or nobody walks."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._settled_at >= moment, longest_s)
 
     def take(self, stack_hash: int, sampled_until: float) -> WalkedStack | None:
         """Wait for a stack that was handed over before `sampled_until`; None when it never came."""

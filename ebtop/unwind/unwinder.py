@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ebtop.kernel.artifact import Layout
@@ -111,8 +111,6 @@ class Unwinder:
         """Processes with new mappings."""
         self._early = _EARLY_PER_S
         self._early_at = 0.0
-        self.on_ended: Callable[[int, Sequence[Mapped]], None] = lambda pid, mappings: None
-        """Told what a process that was sampled had mapped when it ended or executed another program; in our thread."""
         self._side_band: SideBand | None = None
         self._swept_at = time.monotonic()
         self._stop = threading.Event()
@@ -221,8 +219,8 @@ class Unwinder:
     def _apply(self, event: SideBandEvent) -> None:
         gone = self._images.apply(event)
         if gone is not None:
-            if gone.sampled or gone.pid in self._installed:
-                self.on_ended(gone.pid, gone.mappings)
+            if gone.mappings and (gone.sampled or gone.pid in self._installed):
+                self._handed_over.put_mappings(gone.pid, gone.mappings)
             self._installed.remove(gone.pid)
         if isinstance(event, Forked):
             self._installed.inherit(event.parent, event.pid)

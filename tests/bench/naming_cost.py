@@ -1,6 +1,6 @@
 """What naming sampled stacks costs, and how long it keeps other threads from running. Needs root.
 
-Usage: python -m tests.bench.naming_cost [--load build|demo|none] [--seconds 20] [--hertz 99] [--unwind NAME]
+Usage: python -m tests.bench.naming_cost [--load build|demo|none] [--seconds 20] [--hertz 99] [--unwind tables]
 
 The source runs without a screen. A thread beside it that wakes up 500 times a second notes how late it gets to run:
 that is what a key press would meet. `build` compiles small files over and over on every CPU.
@@ -27,6 +27,7 @@ from ebtop.session import naming
 from ebtop.session.live import LiveSource
 from ebtop.store.records import Batch, StackRecord
 from ebtop.symbols.symbolizer import Symbolizer
+from ebtop.unwind import FramePointers, UnwindTables
 from tests.bench.key_latency import quantile
 
 _TICK_S = 0.002
@@ -120,20 +121,22 @@ def main() -> None:
     parser.add_argument("--load", default="build", choices=["build", "demo", "none"])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--hertz", type=int, default=99)
+    parser.add_argument("--unwind", default="tables", choices=["tables", "frame-pointers"])
     options = parser.parse_args()
     steps = Steps()
+    walker = UnwindTables() if options.unwind == "tables" else FramePointers()
     timed = mock.patch.object(naming.NamingThread, "_do", steps.around(naming.NamingThread._do))
     with timed, loaded(options.load):
         with lateness() as before:
             time.sleep(3)
-        source = LiveSource(["exec", "cpu"], Settings(hertz=options.hertz))
+        source = LiveSource(["exec", "cpu"], Settings(hertz=options.hertz, user_stacks=walker))
         began = time.perf_counter()
         with lateness() as late:
             source.start(steps.take)
             time.sleep(options.seconds)
         source.close()
         seconds = time.perf_counter() - began
-    load = f"{options.load} load, {options.hertz} Hz, {seconds:.0f} s"
+    load = f"{options.load} load, {options.hertz} Hz, {options.unwind}, {seconds:.0f} s"
     cost = f"naming took {sum(steps.cpu_ms) / seconds / 10:.2f} % of a CPU and {steps.memory / 1e6:.1f} MB"
     stacks = f"{steps.stacks} stacks of {steps.frames / max(1, steps.stacks):.1f} frames"
     print(f"\n{load}: {cost}; {stacks}, {100 * steps.unnamed / max(1, steps.frames):.1f} % of them without a name")

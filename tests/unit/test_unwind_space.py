@@ -12,6 +12,7 @@ import pytest
 
 from ebtop.kernel.artifact import MapSpec
 from ebtop.kernel.maps import Map
+from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.unwind.arena import base_address, words
 from ebtop.unwind.ends import End
 from ebtop.unwind.handed_over import HandedOver, WalkedStack
@@ -166,3 +167,26 @@ def test_stacks_nobody_takes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for n in range(9):
         handed_over.put(n, WalkedStack((n,), 0))
     assert [n for n in range(9) if handed_over.take(n, 0.0)] == [6, 7, 8]
+
+
+def test_mappings_of_a_process_that_is_gone_are_given_once_oldest_first() -> None:
+    handed_over = HandedOver(lambda: 100.0)
+    shell, compiler = ([Mapping(0x1000, 0x2000, 0, MappedFile(1, inode, b"/bin/x", deleted=False))] for inode in (1, 2))
+    handed_over.put_mappings(7, shell)
+    handed_over.put_mappings(8, compiler)
+    handed_over.put_mappings(7, compiler)
+    assert handed_over.take_mappings(7) == [shell, compiler]
+    assert handed_over.take_mappings(7) == []
+    for _ in range(100):
+        handed_over.put_mappings(8, shell)
+    assert len(handed_over.take_mappings(8)) <= 3
+
+
+def test_waiting_for_what_happened_ends_when_it_is_there_or_nobody_walks() -> None:
+    handed_over = HandedOver()
+    handed_over.wait(100.0, 60.0)
+    handed_over.begin()
+    threading.Timer(0.01, handed_over.settle, (101.0,)).start()
+    handed_over.wait(100.0, 60.0)
+    handed_over.begin()
+    handed_over.wait(100.0, 0.01)
