@@ -225,28 +225,21 @@ def layout(description: list[Any], size: int) -> Layout:
 
 
 def _run_child(request: dict[str, Any], name: str) -> dict[str, Any]:
-    read_fd, write_fd = os.pipe()
-    try:
+    # Not a pipe: the result may be more than one holds, and is read only when the child has ended.
+    with os.fdopen(os.memfd_create("ebtop-artifact"), "rb") as result:
         with subprocess.Popen(
-            [sys.executable, "-I", str(_CHILD), str(write_fd)],
+            [sys.executable, "-I", str(_CHILD), str(result.fileno())],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            pass_fds=(write_fd,), cwd="/", env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
+            pass_fds=(result.fileno(),), cwd="/", env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
             start_new_session=True,  # Ctrl-C is for ebtop, which ends when this short build has
         ) as child:  # fmt: skip
-            os.close(write_fd)
-            write_fd = -1
             try:
                 _, errors = child.communicate(json.dumps(request).encode(), timeout=_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 child.kill()
                 raise EbtopError(f"building bpf/{name}.c took over {_TIMEOUT_S} s", "", "try again") from None
-        with os.fdopen(read_fd, "rb") as result:
-            read_fd = -1
-            output = result.read()
-    finally:
-        for fd in (read_fd, write_fd):
-            if fd >= 0:
-                os.close(fd)
+        result.seek(0)
+        output = result.read()
     if child.returncode == 0 and output:
         parsed: dict[str, Any] = json.loads(output)
         return parsed

@@ -242,6 +242,15 @@ def test_maps_layouts_and_programs_of_a_real_build(capfd: pytest.CaptureFixture[
     assert os.getcwd() == directory
 
 
+def test_a_result_larger_than_a_pipe_comes_through() -> None:
+    functions = "".join(
+        f"int on_event_{n}(void *ctx) {{ u64 x = bpf_ktime_get_ns(); {'x = x * 31 + (x >> 7);' * 400} return x; }}\n"
+        for n in range(12)
+    )
+    artifact = compile_source("long", functions)
+    assert sum(len(program.code) for program in artifact.programs) > 1 << 17
+
+
 def test_this_process_does_not_take_the_compiler_in() -> None:
     compile_source("works", WORKS)
     assert "bcc" not in sys.modules
