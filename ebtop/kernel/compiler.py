@@ -230,7 +230,8 @@ def _run_child(request: dict[str, Any], name: str) -> dict[str, Any]:
         with subprocess.Popen(
             [sys.executable, "-I", str(_CHILD), str(result.fileno())],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            pass_fds=(result.fileno(),), cwd="/", env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
+            pass_fds=(result.fileno(),), cwd="/",
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
             start_new_session=True,  # Ctrl-C is for ebtop, which ends when this short build has
         ) as child:  # fmt: skip
             try:

@@ -112,7 +112,9 @@ class Icicle(StripWidget, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # Enter on the top row is not the icicle's: it goes on to whoever knows more about the frame.
-        return self.cursor != self.zoomed if action == "zoom_in" else True
+        # Nor is it on a stack's missing part, about which there is a page.
+        goes_on = self.cursor == self.zoomed or self.window.tree.frame(self.cursor).kind == "cut"
+        return not goes_on if action == "zoom_in" else True
 
     def action_down(self) -> None:
         self.move_to(self._heaviest_child(self.cursor))

@@ -88,8 +88,10 @@ class LiveApp(ViewApp, inherit_bindings=False):
         self.exit()
 
     def action_drill(self) -> None:
-        focus = self.live.current.focus_of()
-        if focus is None:
+        focus, page = self.live.current.focus_of(), self.live.current.page_of()
+        if page is not None:
+            self.push_screen(page)
+        elif focus is None:
             self.announce("there is nothing to go into here", "dim")
         else:
             self.drill(focus)
@@ -291,6 +293,9 @@ class LiveApp(ViewApp, inherit_bindings=False):
         asks = f"u again {'unloads' if unloads else 'loads'} {probe}{f': {cost}' if cost else ''}"
         if probes and self._confirmed(f"u {probe}", asks):
             self._toggle([probe])
+
+    def on_cpu_pane_page_wanted(self, event: CpuPane.PageWanted) -> None:
+        self.push_screen(event.page)
 
     def on_cpu_pane_kind_changed(self, event: CpuPane.KindChanged) -> None:
         if event.left in self._switch.loaded_on_demand():

@@ -38,6 +38,13 @@ class StackWords(NamedTuple):
     """What loading the probe will cost on a node with so many CPUs, for people; "" = next to nothing."""
 
 
+def amount_words(kind: str, weight: int, samples: int) -> str:
+    """What some stacks of a kind come to: 1,234 samples, 1.2s, 3,400 faults."""
+    if kind == OFFCPU:
+        return duration(weight / 1e9)
+    return f"{count(weight)} faults" if kind == FAULTS else f"{count(samples)} samples"
+
+
 def cpus(value: float | None) -> str:
     """A number of CPUs: 0.31, 12.4, <0.01, - where it is not known."""
     if value is None:

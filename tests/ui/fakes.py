@@ -10,7 +10,7 @@ from ebtop.errors import EbtopError
 from ebtop.store.check import Check
 from ebtop.store.containers import Container
 from ebtop.store.evidence import CollectionFacts, HostFacts, Note
-from ebtop.store.records import Batch, ConnectHistogram, Frame, StackRecord
+from ebtop.store.records import Batch, ConnectHistogram, Frame, ModuleFacts, StackRecord
 from ebtop.store.rows import ConnectRow, ExecRow, Rates, RetransmitRow, Snapshot, StackSpan, TcpRow
 from ebtop.store.selection import Pushed
 from ebtop.store.source import Health, MapUse, ProbeHealth, ProcessFacts, ProgramCost, Sink, UnloadProof
@@ -183,6 +183,9 @@ class FakeTimeline:
 
     def spans(self, seconds: float, until_ns: int | None = None, selection: object = None) -> list[StackSpan]:
         return [s for s in self.given if until_ns is None or until_ns - seconds * 1e9 < s.time_ns <= until_ns]
+
+    def modules(self) -> tuple[ModuleFacts, ...]:
+        return ()
 
     def mark(self, tick: object) -> None:
         self.marks.append(tick)

@@ -42,6 +42,14 @@ COMMANDS = (
         "functions",
     ),
     Command(
+        "cpu.completeness",
+        ("percent_sign",),
+        "%",
+        "Whole?",
+        "How whole the stacks are, by process and binary, why they are cut, and what would mend it.",
+        "completeness",
+    ),
+    Command(
         "cpu.search_name",
         ("number_sign",),
         "#",

@@ -18,7 +18,7 @@ COMMANDS = (
         ("enter",),
         "Enter",
         "Zoom",
-        "Make this frame the top row; on the top row: who runs it.",
+        "Make this frame the top row; on the top row: who runs it; on [cut]: why, and what would mend it.",
         "zoom_in",
         "zoom",
     ),

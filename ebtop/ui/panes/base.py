@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -15,6 +16,9 @@ from ebtop.ui.proof import proof_text
 from ebtop.ui.strips import StripWidget
 from ebtop.ui.title import Figure, TitleLine
 from ebtop.units import count, duration, percent, plural
+
+if TYPE_CHECKING:
+    from ebtop.ui.screens.page import Page
 
 
 class Pane(Vertical):
@@ -143,6 +147,10 @@ class Pane(Vertical):
 
     def focus_of(self) -> Focus | None:
         """Where Enter goes from the row or frame under the cursor; None = nowhere."""
+        return None
+
+    def page_of(self) -> Page | None:
+        """The page that Enter opens on what is under the cursor, where that leads to no view."""
         return None
 
     def copied(self) -> Copied | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -37,6 +38,10 @@ from ebtop.ui.stack_words import WORDS, cost_line
 from ebtop.ui.strips import StripWidget
 from ebtop.ui.title import Figure
 from ebtop.units import duration, percent, plural, rate, share
+
+if TYPE_CHECKING:
+    from ebtop.store.completeness import Process
+    from ebtop.ui.screens.page import Page
 
 WINDOWS_S = (10.0, 60.0, 600.0)
 _HELD = 10
@@ -221,6 +226,15 @@ class CpuPane(Pane):
             node = tree.children(node)[0] if self.window.shape.callers else tree.parent[node]
         return _focus_on(tree.frame(node))
 
+    def page_of(self) -> Page | None:
+        tree = self.window.tree
+        if self.flat or tree.frame(self.icicle.cursor).kind != "cut":
+            return None
+        # Read from the functions up, who is cut stands below, and may be several.
+        around = tree.path(self.icicle.cursor) + list(tree.children(self.icicle.cursor))
+        of = [tree.frame(node) for node in around if tree.frame(node).kind == "process"]
+        return self._completeness_page((of[0].name, int(of[0].module or 0)) if len(of) == 1 else None)
+
     def copied(self) -> Copied | None:
         if not self.window.weight:
             return None
@@ -265,6 +279,10 @@ class CpuPane(Pane):
         self.shape = self.shape._replace(split=splits[(splits.index(self.shape.split) + 1) % len(splits)])
         self._change()
 
+    def action_completeness(self) -> None:
+        if (page := self._completeness_page(None)) is not None:
+            self.post_message(self.PageWanted(page))
+
     def action_kind(self) -> None:
         left, cost = self.kind, self.moment.cost if self.moment else None
         self.show_kind(STACK_KINDS[(STACK_KINDS.index(left) + 1) % len(STACK_KINDS)])
@@ -295,6 +313,27 @@ class CpuPane(Pane):
         def __init__(self, left: str, percent: float | None) -> None:
             super().__init__()
             self.left, self.percent = left, percent
+
+    class PageWanted(Message):
+        """A page is to be opened."""
+
+        def __init__(self, page: Page) -> None:
+            super().__init__()
+            self.page = page
+
+    def _completeness_page(self, process: Process | None) -> Page | None:
+        """Of all that the window covers, or of one process in it."""
+        from ebtop.ui.screens.completeness import CompletenessScreen
+
+        if self.view is None:
+            return None
+        timeline = getattr(self.app, "timeline", None)
+        name, pid = process or ("", 0)
+        wanted = ("" if name == "?" else name, pid) if process else None
+        return CompletenessScreen(
+            partial(self.view.spans, self.seconds), self.kind, self.window_words, wanted,
+            timeline.modules if timeline is not None else tuple,
+        )  # fmt: skip
 
     @property
     def _splits(self) -> tuple[str, ...]:
