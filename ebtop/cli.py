@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -22,6 +23,7 @@ from ebtop.errors import EbtopError, UsageError
 from ebtop.text import clean
 
 if TYPE_CHECKING:
+    from ebtop.export.command import OneStep
     from ebtop.probes.base import Settings
     from ebtop.probes.filters import FilterSpec
     from ebtop.store.evidence import HostFacts
@@ -95,10 +97,10 @@ def _run(arguments: list[str]) -> int:
         from ebtop.kernel import doctor
 
         return doctor.main(options.json)
-    if options.command == "replay":
-        return _replay(options)
     # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
     gc.set_threshold(20_000, 20, 20)
+    if options.command == "replay":
+        return _replay(options)
     if options.command in ("export", "diff"):
         return _export(options)
     settings = _settings(options)
@@ -133,7 +135,8 @@ def _record(
     from ebtop.probes import parse_names
     from ebtop.record import RecordOptions, record
 
-    probes = parse_names(options.probes)
+    export = _export_of(options)
+    probes = parse_names(options.probes or ("cpu" if export is not None and export.of_stacks else _default_probes()))
     duration = parse_duration(options.duration) if options.duration is not None else None
     max_bytes = parse_size(options.max_size)
     if not 1 <= options.rotate <= _MAX_FILES:
@@ -142,14 +145,29 @@ def _record(
         raise UsageError("there is no command behind --", "", "as in: ebtop record -o FILE -- make test")
     if command and (filter_spec.pids or duration is not None):
         raise UsageError("a command has a pid and a duration of its own", "", "leave out --pid and --duration")
-    output = _output_path(options.output)
+    if export is not None and options.rotate > 1:
+        raise UsageError(f"{options.output} can't be rotated", "it is written at the end", "rotate a .ebtop file")
     _require_privileges()
-    return record(
-        RecordOptions(
-            output, probes, duration, max_bytes, options.rotate, options.force, _redactor(options.no_redact),
-            clean(options.title), command or (), settings, filter_spec, chosen,
-        )
+    wanted = RecordOptions(
+        Path(options.output), probes, duration, max_bytes, options.rotate, options.force, _redactor(options.no_redact),
+        clean(options.title), command=command or (), settings=settings, filter_spec=filter_spec, chosen=chosen,
     )  # fmt: skip
+    if export is None:
+        return record(wanted)
+    with tempfile.TemporaryDirectory(prefix="ebtop-") as folder:
+        file = Path(folder, "recording.ebtop")
+        code = record(wanted._replace(output=file, shown=options.output))
+        export.write(file)
+        return code
+
+
+def _export_of(options: argparse.Namespace) -> OneStep | None:
+    """What to write at the end, where the output is no snapshot file. Raises UsageError, EbtopError."""
+    if options.format is None and options.output.endswith(".ebtop"):
+        return None
+    from ebtop.export.command import OneStep
+
+    return OneStep(options.output, options.format, force=options.force)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -193,13 +211,6 @@ def _export(options: argparse.Namespace) -> int:
         return diff(Path(options.before), Path(options.after), chosen)
     finally:
         gc.enable()
-
-
-def _output_path(text: str) -> Path:
-    path = Path(text)
-    if path.suffix != ".ebtop":
-        raise UsageError(f"{text!r} is no snapshot file", "its name has to end in .ebtop", "name it incident.ebtop")
-    return path
 
 
 def _redactor(off: bool) -> Redactor | None:
@@ -399,14 +410,16 @@ def _parser(called: str) -> argparse.ArgumentParser:
     trace.add_argument("--interval", metavar="T", help="print stacks every T, not only at the end")
     record = commands.add_parser(
         "record", help="into a file, without a screen", allow_abbrev=False,
-        usage="ebtop record -o FILE.ebtop [--duration T] [--max-size SIZE] [--rotate N] [FILTERS] [-- COMMAND ARGS...]",
+        usage="ebtop record -o FILE [--duration T] [--max-size SIZE] [--rotate N] [FILTERS] [-- COMMAND ARGS...]",
         description="Records what the probes see into a file that `ebtop replay` and sqlite3 open. With a command: "
         "that and all it starts, to its end; its exit code is that of ebtop.",
     )  # fmt: skip
-    record.add_argument("-o", "--output", metavar="FILE", required=True, help="the file, NAME.ebtop")
     record.add_argument(
-        "--probes", metavar="LIST", default=_default_probes(), help=f"which, of {_probes()} (%(default)s)"
-    )
+        "-o", "--output", metavar="FILE", required=True,
+        help="the file, NAME.ebtop; or cpu.svg, cpu.pb.gz, report.html ...: as `export` writes them, at the end",
+    )  # fmt: skip
+    record.add_argument("--format", metavar="FORMAT", help="as of `export`, where the file's name does not say it")
+    record.add_argument("--probes", metavar="LIST", help=f"which, of {_probes()} ({_default_probes()})")
     record.add_argument("--duration", metavar="T", help="end after T: seconds, or 30s, 5m, 2h")
     record.add_argument(
         "--max-size", metavar="SIZE", default="1G", help="end when the file is so large: 500M, 2G (%(default)s)"

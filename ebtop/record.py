@@ -45,6 +45,8 @@ class RecordOptions(NamedTuple):
     redactor: Redactor | None = None
     """None: secrets are written as they are."""
     title: str = ""
+    shown: str = ""
+    """What the file is called for people, where it is only a step on the way to another; "" = it is what is wanted."""
     command: tuple[str, ...] = ()
     """What to start and to record, with all it starts, until it ends; () = the whole node."""
     settings: Settings = Settings()
@@ -105,7 +107,8 @@ def _record(options: RecordOptions, rotation: Rotation, command: Command | None)
     finally:
         source.close()
         recorder.close(ended)
-    _say(_summary(recorder, source))
+    if not options.shown:
+        _say(_summary(recorder, source))
     return command.exit_code() if command is not None else 0
 
 
@@ -115,7 +118,7 @@ def _end_on_signal(source: LiveSource, command: Command | None) -> None:
 
 
 def _what(options: RecordOptions, source: LiveSource) -> str:
-    where = f"{options.output}"
+    where = options.shown or f"{options.output}"
     most = f"{size(options.max_bytes)}B at most" + (f", in {options.files} files" if options.files > 1 else "")
     until = "until it ends" if options.command else "until SIGINT or SIGTERM"
     if options.duration_s is not None:

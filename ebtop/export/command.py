@@ -45,6 +45,7 @@ DIFF_FORMATS: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "svg": lambda comparison: iter([diff_svg(comparison)]),
     "html": lambda comparison: html_lines(diff_report(comparison)),
 }
+_OF_STACKS = frozenset({"folded", "pprof", "speedscope", "svg"})
 _DIFF_ENDINGS = {".md": "md", ".markdown": "md", ".json": "json", ".svg": "svg", ".html": "html", ".htm": "html"}
 
 
@@ -68,6 +69,21 @@ def diff(before: Path, after: Path, options: ExportOptions) -> int:
     lines = ((line + "\n").encode("utf-8", "backslashreplace") for line in DIFF_FORMATS[name](comparison))
     _report(options, write(options.output, lines, force=options.force), extracts[1])
     return 0
+
+
+class OneStep:
+    """An export of what is only just being recorded."""
+
+    def __init__(self, output: str, format_name: str | None, *, force: bool) -> None:
+        """Raises EbtopError for what can't be written, before anything is recorded."""
+        self._options = ExportOptions(output, format_name, force=force)
+        self.of_stacks = format_of(output, format_name).name in _OF_STACKS
+        """It has room for nothing else."""
+        refuse_existing(output, force)
+
+    def write(self, file: Path) -> None:
+        """What is secret has been masked when it was recorded."""
+        export(file, self._options)
 
 
 def extract_of(evidence: Evidence, options: ExportOptions) -> Extract:

@@ -298,7 +298,7 @@ class LiveApp(ViewApp, inherit_bindings=False):
         self.push_screen(event.page)
 
     def on_cpu_pane_kind_changed(self, event: CpuPane.KindChanged) -> None:
-        if event.left in self._switch.loaded_on_demand():
+        if self.source.live and event.left in self._switch.loaded_on_demand():
             costs = f", {percent(event.percent)} of the node" if event.percent is not None else ""
             self.announce(f"{event.left} stays loaded{costs}; o comes back to it, u u unloads it there", "warn")
         self._show_hints()

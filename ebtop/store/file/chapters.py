@@ -124,7 +124,7 @@ class FileChapters:
             else:
                 self._chapters.append(FileChapter(self, self._text, row))
         for before, after in pairwise(self._chapters):
-            if after.start_ns < before.start_ns or after.first < before.first:
+            if after.start_ns < before.start_ns or after.first <= before.first:
                 raise self._damaged("its chapters are out of order")
             before.end_ns = after.start_ns
 

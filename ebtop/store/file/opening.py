@@ -7,11 +7,13 @@ those only where they are tables.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,9 +23,14 @@ from ebtop.errors import EbtopError
 from ebtop.store.file.schema import APPLICATION_ID, VERSION
 from ebtop.text import clean
 
+_BAD = (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError)
+"""What Python's module makes of files that lie."""
 _MAGIC = b"SQLite format 3\0"
 _MAX_VALUE = 256 << 20
 """Bytes of one value."""
+_PLAIN = re.compile(r"CREATE TABLE\b", re.IGNORECASE)
+_COMPUTES = re.compile(r"\bAS\b", re.IGNORECASE)
+"""Columns that are made when they are read, by expressions that no authorizer is asked about."""
 _FUNCTIONS = frozenset({"max", "min", "count"})
 _FIX = "is it whole? copy it again, with what lies beside it (-wal)"
 
@@ -83,7 +90,7 @@ class Database:
                 if mode == modes[-1]:
                     raise self._failed(error) from None
                 continue
-            except sqlite3.Error as error:
+            except _BAD as error:
                 connection.close()
                 raise self._failed(error) from None
             self.stale = beside and "immutable" in mode
@@ -98,6 +105,7 @@ class Database:
         if sys.version_info >= (3, 11):
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
             connection.setlimit(sqlite3.SQLITE_LIMIT_VDBE_OP, 25_000)
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.set_authorizer(_allowed)
 
     def _check_header(self) -> None:
@@ -116,7 +124,7 @@ class Database:
         found = self.rows("SELECT name, type, sql FROM sqlite_schema")
         tables = {
             str(name) for name, kind, sql in found
-            if kind == "table" and isinstance(sql, str) and sql.lstrip()[:12].upper() == "CREATE TABLE"
+            if kind == "table" and isinstance(sql, str) and _PLAIN.match(sql) and not _COMPUTES.search(sql)
         }  # fmt: skip
         needed = {"facts", "chapters", "keyframes", "segments"}
         if not needed <= tables:
@@ -127,10 +135,10 @@ class Database:
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _BAD as error:
             raise self._failed(error) from None
 
-    def _failed(self, error: sqlite3.Error) -> EbtopError:
+    def _failed(self, error: Exception) -> EbtopError:
         return EbtopError(f"can't read {self.path}", clean(str(error)), _FIX)
 
 

@@ -20,7 +20,7 @@ _LEVEL = 1
 _WINDOW_BITS, _MEMORY_LEVEL = 15, 8
 _DEFLATE_BYTES = (1 << (_WINDOW_BITS + 2)) + (1 << (_MEMORY_LEVEL + 9))
 """What zlib says that a compressor takes."""
-_MAX_BLOCK = 512 << 20
+_MAX_BLOCK = 128 << 20
 _OPEN = 1 << 63
 
 
