@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +56,9 @@ def export(file: Path, options: ExportOptions) -> int:
     refuse_existing(options.output, options.force)
     if chosen.name == "pprof" and options.output == STANDARD_OUTPUT and os.isatty(1):
         raise UsageError("pprof is no text for a terminal", "", "add -o FILE, or pipe it")
-    extract = extract_of(SnapshotFile(file), options)
-    _report(options, write(options.output, chosen.write(extract), force=options.force), extract)
+    with closing(SnapshotFile(file)) as opened:
+        extract = extract_of(opened, options)
+        _report(options, write(options.output, chosen.write(extract), force=options.force), extract)
     return 0
 
 
@@ -64,10 +66,11 @@ def diff(before: Path, after: Path, options: ExportOptions) -> int:
     """Compare two files; `start`, `end` and the filter are about both. Returns the exit code. Raises EbtopError."""
     name = _diff_format(options)
     refuse_existing(options.output, options.force)
-    extracts = [extract_of(SnapshotFile(file), options) for file in (before, after)]
-    comparison = compare_extracts(extracts[0], extracts[1], options.kind)
-    lines = ((line + "\n").encode("utf-8", "backslashreplace") for line in DIFF_FORMATS[name](comparison))
-    _report(options, write(options.output, lines, force=options.force), extracts[1])
+    with closing(SnapshotFile(before)) as first, closing(SnapshotFile(after)) as second:
+        earlier, later = extract_of(first, options), extract_of(second, options)
+        comparison = compare_extracts(earlier, later, options.kind)
+        lines = ((line + "\n").encode("utf-8", "backslashreplace") for line in DIFF_FORMATS[name](comparison))
+        _report(options, write(options.output, lines, force=options.force), later)
     return 0
 
 

@@ -13,17 +13,17 @@ from ebtop.export.icicle_cells import Cell, Paint, Painted, cells
 from ebtop.export.icicle_svg import document
 from ebtop.export.report import Code, Column, Icicle, Report, Section, Table, Words
 from ebtop.store.evidence_diff import Change, EvidenceDiff, Side, compare
-from ebtop.store.flame_diff import FlameDiff, FrameChange, sign_of, step_of
+from ebtop.store.flame_diff import NO_SAMPLES, FlameDiff, FrameChange, Samples, sign_of, step_of
 from ebtop.store.flame_paths import title_of
 from ebtop.text import clean
 from ebtop.units import percent, plural, rate
 
 COLOURS = (
     "Red takes more of the time than before, blue less, grey the same. In front of a name + is more, - less, = the "
-    "same, * new, x gone. A frame is as wide as the mean of its shares before and after."
+    "same, ~ what may be chance, * new, x gone. A frame is as wide as the mean of its shares before and after."
 )
 _NUMBER, _CODE = "number", "code"
-_SIGNS = {"+": "more", "-": "less", "=": "the same", "*": "new", "x": "gone"}
+_SIGNS = {"+": "more", "-": "less", "=": "the same", "~": "perhaps chance", "*": "new", "x": "gone"}
 
 
 class Comparison(NamedTuple):
@@ -37,7 +37,13 @@ class Comparison(NamedTuple):
 
     @property
     def flame(self) -> FlameDiff:
-        return FlameDiff(self.sides[0].tree, self.sides[1].tree)
+        return FlameDiff(self.sides[0].tree, self.sides[1].tree, self.samples)
+
+    @property
+    def samples(self) -> Samples:
+        """Of each side; of what is not sampled, as off-CPU time, none."""
+        before, after = self.sides
+        return (before.samples, after.samples) if before.kind == "cpu" else NO_SAMPLES
 
     @property
     def heading(self) -> str:
@@ -79,7 +85,7 @@ def diff_painter(flame: FlameDiff) -> Paint:
             name = clean(title_of(frame))
             return Painted(f"+{cell.hidden}", "rest", f"{plural(cell.hidden, 'callee')} of {name}, too narrow to draw")
         before, after = flame.before(cell.node), flame.after(cell.node)
-        sign, step = sign_of(before, after), step_of(before, after)
+        sign, step = flame.sign(cell.node), flame.step(cell.node)
         name = clean(title_of(frame)) if cell.node else "all"
         style = "same" if not step else f"{'more' if after > before else 'less'}{step}"
         words = f"{name}\n{_SIGNS[sign]}: {percent(100 * before)} before, {percent(100 * after)} after"
@@ -96,7 +102,7 @@ def diff_report(comparison: Comparison) -> Report:
         f"Difference: {comparison.heading}",
         tuple(comparison.lines),
         tuple(_sections(comparison.diff)),
-        tuple(_tables(comparison.diff)),
+        tuple(_tables(comparison.diff, comparison.samples)),
         icicle=Icicle("Where the time goes, before and after", COLOURS, cells(flame.tree), diff_painter(flame)),
     )
 
@@ -109,7 +115,9 @@ def diff_json(comparison: Comparison) -> str:
         "before": comparison.before.header() | {"completeness": comparison.completeness[0]},
         "after": comparison.after.header() | {"completeness": comparison.completeness[1]},
         "kind": comparison.sides[0].kind,
-        "functions": [_function(change) for change in diff.functions if change.own_delta or change.total_delta],
+        "functions": [
+            _function(change, comparison.samples) for change in diff.functions if change.own_delta or change.total_delta
+        ],
         "commands": _rates(diff.commands),
         "new_commands": list(diff.new_commands),
         "gone_commands": list(diff.gone_commands),
@@ -122,13 +130,19 @@ def diff_json(comparison: Comparison) -> str:
     return json.dumps(document_, indent=1)
 
 
-def _function(change: FrameChange) -> dict[str, Any]:
+def _function(change: FrameChange, samples: Samples) -> dict[str, Any]:
     return {
         "function": change.frame.name, "module": change.frame.module, "kind": change.frame.kind,
-        "sign": sign_of(change.total_before, change.total_after),
+        "sign": sign_of(change.total_before, change.total_after, samples),
         "self_before": round(change.own_before, 6), "self_after": round(change.own_after, 6),
         "total_before": round(change.total_before, 6), "total_after": round(change.total_after, 6),
     }  # fmt: skip
+
+
+def _sign(change: FrameChange, samples: Samples) -> str:
+    """Of the function with its callees, or where that is the same, of its own time."""
+    sign = sign_of(change.total_before, change.total_after, samples)
+    return sign if sign not in "=~" else sign_of(change.own_before, change.own_after, samples)
 
 
 def _rates(changes: Sequence[Change]) -> list[dict[str, Any]]:
@@ -154,21 +168,25 @@ def _sections(diff: EvidenceDiff) -> Iterator[Section]:
         yield Section("New and gone", tuple(findings))
 
 
-def _tables(diff: EvidenceDiff) -> Iterator[Table]:
+def _tables(diff: EvidenceDiff, samples: Samples) -> Iterator[Table]:
     rows = [
         (
-            sign_of(c.total_before, c.total_after), c.frame.name, c.frame.module, percent(100 * c.own_before),
+            _sign(c, samples), c.frame.name, c.frame.module, percent(100 * c.own_before),
             percent(100 * c.own_after), percent(100 * c.total_before), percent(100 * c.total_after),
         )
         for c in diff.functions
-        if step_of(c.own_before, c.own_after) or step_of(c.total_before, c.total_after)
+        if step_of(c.own_before, c.own_after, samples) or step_of(c.total_before, c.total_after, samples)
     ]  # fmt: skip
     columns = (
         Column("", _CODE), Column("function", _CODE), Column("module", _CODE),
         *[Column(name, _NUMBER) for name in ("self before", "self after", "with callees before", "after")],
     )  # fmt: skip
     yield Table(
-        "Functions", columns, rows, "share of the time, the most changed first", "none changed by 0.1 % or more"
+        "Functions",
+        columns,
+        rows,
+        "share of the time, the most changed first",
+        "none changed by more than chance",
     )
     heads = (
         Column("", _CODE), Column("", _CODE), Column("before", _NUMBER), Column("after", _NUMBER), Column("by", _CODE),

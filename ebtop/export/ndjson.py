@@ -134,7 +134,7 @@ def _stack(record: StackRecord) -> str:
         f',"kind":"{record.kind}","count":{record.amount if record.kind == FAULTS else record.samples},'
         f'"frames":{_texts(tuple([frame.name for frame in record.frames]))},"complete":{_flag(record.complete)},'
         f'"cut":{_quoted(record.cut) if record.cut else "null"},"thread":{_quoted(record.thread or record.comm)}'
-        f'{_amounts(record)}'
+        f"{_amounts(record)}"
     )
 
 

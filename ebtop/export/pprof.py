@@ -55,7 +55,7 @@ class _Encoder:
         """Of two files of one name the one seen last."""
         self._strings = Strings()
         self._mappings: dict[str, _Mapping] = {}
-        self._functions: dict[tuple[str, str], int] = {}
+        self._functions: dict[tuple[str, str, int], int] = {}
         self._locations: dict[Frame, bytes] = {}
         """The varint of the id, by frame."""
         self._location_data: list[bytes] = []
@@ -95,7 +95,7 @@ class _Encoder:
         if mapping is not None:
             mapping.limit = max(mapping.limit, address + 1)
             mapping.named = mapping.named and not offset
-        key = (frame.name, frame.module if frame.kind == "interpreted" else "")
+        key = (frame.name, frame.file, frame.line)
         function_id = self._functions.setdefault(key, len(self._functions) + 1)
         # One with a build id is named by whoever has the symbols: a line would stand in the way of that.
         line = b"" if offset and mapping and mapping.build_id else message(4, number(1, function_id))
@@ -144,9 +144,9 @@ class _Encoder:
         strings = self._strings
         data = [message(_MAPPING, mapping.encode(strings)) for mapping in self._mappings.values()]
         data += [message(_LOCATION, each) for each in self._location_data]
-        for (name, file), function_id in self._functions.items():
+        for (name, file, start_line), function_id in self._functions.items():
             fields = number(1, function_id) + number(2, strings(name)) + number(3, strings(name))
-            data.append(message(_FUNCTION, fields + number(4, strings(file))))
+            data.append(message(_FUNCTION, fields + number(4, strings(file)) + number(5, start_line)))
         data += [number(_TIME_NANOS, about.from_ns), number(_DURATION_NANOS, max(0, about.until_ns - about.from_ns))]
         cpu = next((profile for profile in self._profiles if profile.kind == "cpu"), None)
         if cpu and cpu.timed:

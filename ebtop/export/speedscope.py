@@ -71,14 +71,16 @@ class _Frames:
     """The table of frames that all profiles share."""
 
     def __init__(self) -> None:
-        self.written: list[dict[str, str]] = []
+        self.written: list[dict[str, str | int]] = []
         self._numbers: dict[Frame, int] = {}
 
     def number(self, frame: Frame) -> int:
         found = self._numbers.get(frame)
         if found is None:
             found = self._numbers[frame] = len(self.written)
-            file = {"file": clean(frame.module)} if frame.module else {}
+            place: dict[str, str | int] = {"file": clean(frame.file or frame.module)} if frame.module else {}
+            if frame.line:
+                place["line"] = frame.line
             name = clean(frame.name)
-            self.written.append({"name": f"{name}_[k]" if frame.kind == "kernel" else name, **file})
+            self.written.append({"name": f"{name}_[k]" if frame.kind == "kernel" else name, **place})
         return found

@@ -14,6 +14,10 @@ from ebtop.store.records import Frame
 
 _SCALE = 1 << 30
 """The width of the whole tree."""
+_DEVIATIONS = 2.0
+Samples = tuple[int, int]
+"""Of the side before and of that after."""
+NO_SAMPLES: Samples = (0, 0)
 NOTICEABLE = 0.001
 """A share that changed by less is called the same."""
 
@@ -40,8 +44,10 @@ class FlameDiff:
     """`tree` has the nodes of both; a node is as wide as the mean of its two shares, so that what came and what went
     can both be seen."""
 
-    def __init__(self, before: FlameTree, after: FlameTree) -> None:
+    def __init__(self, before: FlameTree, after: FlameTree, samples: Samples = NO_SAMPLES) -> None:
+        """`samples` of each side; (0, 0) = not known, then no change is put down to chance."""
         self.tree = FlameTree()
+        self._samples = samples
         self._sides = (_Side(before, self.tree), _Side(after, self.tree))
         present = [side for side in self._sides if side.whole]
         for side in present:
@@ -54,6 +60,14 @@ class FlameDiff:
 
     def after(self, node: int) -> float:
         return self._sides[1].share(node)
+
+    def sign(self, node: int) -> str:
+        """As `sign_of`."""
+        return sign_of(self.before(node), self.after(node), self._samples)
+
+    def step(self, node: int) -> int:
+        """As `step_of`."""
+        return step_of(self.before(node), self.after(node), self._samples)
 
 
 def compare_functions(before: Sequence[Function], after: Sequence[Function]) -> list[FrameChange]:
@@ -71,10 +85,12 @@ def compare_functions(before: Sequence[Function], after: Sequence[Function]) -> 
     return changes
 
 
-def sign_of(before: float, after: float) -> str:
-    """+ more, - less, = the same within `NOTICEABLE`, * new, x gone."""
+def sign_of(before: float, after: float, samples: Samples = NO_SAMPLES) -> str:
+    """+ more, - less, = the same within `NOTICEABLE`, ~ it may be chance, * new, x gone."""
     if abs(after - before) < NOTICEABLE:
         return "="
+    if may_be_chance(before, after, samples):
+        return "~"
     if not before:
         return "*"
     if not after:
@@ -82,8 +98,19 @@ def sign_of(before: float, after: float) -> str:
     return "+" if after > before else "-"
 
 
-def step_of(before: float, after: float) -> int:
-    """How strong a change is drawn: 0 (the same) to 4 (5 % of all time and more)."""
+def may_be_chance(before: float, after: float, samples: Samples) -> bool:
+    """Whether shares of so many samples each may differ so much though nothing changed: two standard deviations."""
+    first, second = samples
+    if not first or not second:
+        return False
+    pooled = (before * first + after * second) / (first + second)
+    return (after - before) ** 2 <= _DEVIATIONS**2 * pooled * (1 - pooled) * (1 / first + 1 / second)
+
+
+def step_of(before: float, after: float, samples: Samples = NO_SAMPLES) -> int:
+    """How strong a change is drawn: 0 (the same, or perhaps chance) to 4 (5 % of all time and more)."""
+    if may_be_chance(before, after, samples):
+        return 0
     delta = abs(after - before)
     return sum(delta >= limit for limit in (NOTICEABLE, 0.005, 0.02, 0.05))
 

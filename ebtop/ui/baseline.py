@@ -93,4 +93,5 @@ def difference(baseline: Side, snapshot: Snapshot, spans: Callable[[float], Sequ
     now = side_of(snapshot, spans(seconds), seconds)
     before, after = (baseline, now) if apart >= 0 else (now, baseline)
     tables = compare_snapshots(before.snapshot, after.snapshot)
-    return Difference(before, after, FlameDiff(before.tree, after.tree), tables, apart < 0)
+    flame = FlameDiff(before.tree, after.tree, (before.samples, after.samples))
+    return Difference(before, after, flame, tables, apart < 0)

@@ -62,6 +62,17 @@ def test_signs_and_steps() -> None:
     assert [step_of(0.5, 0.5 + delta) for delta in (0.0005, 0.002, 0.01, 0.03, 0.2, -0.2)] == [0, 1, 2, 3, 4, 4]
 
 
+def test_what_may_be_chance_is_not_called_a_change() -> None:
+    assert sign_of(0.10, 0.13, (100, 100)) == "~"
+    assert step_of(0.10, 0.13, (100, 100)) == 0
+    assert sign_of(0.10, 0.13, (100_000, 100_000)) == "+"
+    assert sign_of(0.0, 0.02, (50, 50)) == "~"
+    assert sign_of(0.0, 0.02, (5000, 5000)) == "*"
+    assert sign_of(1.0, 1.0, (10, 10)) == "="
+    # Of two times 400 samples, 5 % and 9 % differ by more than two standard deviations; 5 % and 8 % do not.
+    assert [sign_of(0.05, share, (400, 400)) for share in (0.08, 0.09)] == ["~", "+"]
+
+
 def test_functions_of_stacks_are_those_of_their_tree() -> None:
     unknown = Frame("[x.so+0x12]", "unknown", "x.so")
     stacks = [

@@ -109,7 +109,7 @@ class DifferenceScreen(TextPage):
         self.icicle.redraw()
         self._name_frame()
         self.text_view.show(lines_of(difference))
-        self.head.show(_words(difference), [("+ more  - less  = same  * new  x gone", "dim")])
+        self.head.show(_words(difference), [("+ more  - less  ~ chance  * new  x gone", "dim")])
 
     @on(Icicle.CursorMoved)
     def _name_frame(self) -> None:
