@@ -41,10 +41,10 @@ class ExportOptions(NamedTuple):
 
 
 DIFF_FORMATS: dict[str, Callable[[Comparison], Iterator[str]]] = {
-    "md": lambda comparison: markdown_lines(diff_report(comparison)),
+    "md": lambda comparison: markdown_lines(diff_report(comparison, drawn=False)),
     "json": lambda comparison: iter([diff_json(comparison)]),
     "svg": lambda comparison: iter([diff_svg(comparison)]),
-    "html": lambda comparison: html_lines(diff_report(comparison)),
+    "html": lambda comparison: html_lines(diff_report(comparison, drawn=True)),
 }
 _OF_STACKS = frozenset({"folded", "pprof", "speedscope", "svg"})
 _DIFF_ENDINGS = {".md": "md", ".markdown": "md", ".json": "json", ".svg": "svg", ".html": "html", ".htm": "html"}

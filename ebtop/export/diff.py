@@ -95,16 +95,19 @@ def diff_painter(flame: FlameDiff) -> Paint:
     return paint
 
 
-def diff_report(comparison: Comparison) -> Report:
-    """For HTML and Markdown."""
-    flame = comparison.flame
+def diff_report(comparison: Comparison, *, drawn: bool) -> Report:
+    """For HTML and Markdown; `drawn`: with its icicle."""
     return Report(
         f"Difference: {comparison.heading}",
         tuple(comparison.lines),
         tuple(_sections(comparison.diff)),
         tuple(_tables(comparison.diff, comparison.samples)),
-        icicle=Icicle("Where the time goes, before and after", COLOURS, cells(flame.tree), diff_painter(flame)),
+        icicle=_icicle(comparison.flame) if drawn else None,
     )
+
+
+def _icicle(flame: FlameDiff) -> Icicle:
+    return Icicle("Where the time goes, before and after", COLOURS, cells(flame.tree), diff_painter(flame))
 
 
 def diff_json(comparison: Comparison) -> str:

@@ -54,24 +54,26 @@ def recent_change(extract: Extract) -> Recent | None:
     if latest_s < _LEAST_S / 2:
         return None
     split_ns = extract.until_ns - int(latest_s * 1e9)
-    before, after = side(extract, None, split_ns), side(extract, split_ns + 1, None)
+    profile = extract.profile
+    latest = [p for p in profiles(extract.stacks(split_ns + 1, None)) if p.kind == profile.kind]
+    before, after = Side(extract.seconds - latest_s, profile.kind), Side(latest_s, profile.kind)
+    after.stacks(latest[0].stacks if latest else ())
+    before.stacks(profile.without(latest[0]) if latest else profile.stacks)
+    for record in extract.records():
+        (before if record.time_ns <= split_ns else after).record(record)
+    after.records(extract.open_connections())
     return Recent(latest_s, extract.seconds - latest_s, compare(before, after))
 
 
-def side(extract: Extract, from_ns: int | None = None, until_ns: int | None = None, kind: str = "") -> Side:
-    """A part of an extract, to be compared with another. `kind` of stacks: that of its main profile where not given."""
-    begin = extract.from_ns if from_ns is None else from_ns
-    end = extract.until_ns if until_ns is None else until_ns
-    whole = begin == extract.from_ns and end == extract.until_ns
-    found = extract.profiles if whole else profiles(extract.stacks(begin, end))
+def side(extract: Extract, kind: str = "") -> Side:
+    """An extract, to be compared with another. `kind` of stacks: that of its main profile where not given."""
     kind = kind or extract.profile.kind
-    made = Side((end - begin) / 1e9, kind)
-    for profile in found:
+    made = Side(extract.seconds, kind)
+    for profile in extract.profiles:
         if profile.kind == kind:
-            made.stacks((stack.record, stack.weight) for stack in profile.stacks)
-    made.records(extract.records(begin, end))
-    if end == extract.until_ns:
-        made.records(extract.open_connections())
+            made.stacks(profile.stacks)
+    made.records(extract.records())
+    made.records(extract.open_connections())
     return made
 
 

@@ -46,6 +46,14 @@ def _lines(make: Callable[[Extract], Iterable[str]], end: str = "\n") -> Callabl
     return write
 
 
+def _html(extract: Extract) -> Iterator[str]:
+    return html_lines(make_report(extract, drawn=True))
+
+
+def _markdown(extract: Extract) -> Iterator[str]:
+    return markdown_lines(make_report(extract, drawn=False))
+
+
 def _pprof(extract: Extract) -> Iterator[bytes]:
     evidence = extract.evidence
     yield pprof(extract.profiles, extract.about(), evidence.modules(), evidence.containers)
@@ -64,10 +72,10 @@ FORMATS = {
             "for www.speedscope.app",
         ),
         Format("svg", (".svg",), _lines(lambda e: [svg(e.profile, e.about())]), "an icicle to zoom and search"),
-        Format("html", (".html", ".htm"), _lines(lambda e: html_lines(make_report(e))), "a report in one file"),
+        Format("html", (".html", ".htm"), _lines(_html), "a report in one file"),
         Format("ndjson", (".ndjson", ".jsonl", ".json"), _lines(ndjson_lines), "every record, an object a line"),
         Format("csv", (".csv",), _lines(csv_lines, ""), "every record, a row each"),
-        Format("md", (".md", ".markdown"), _lines(lambda e: markdown_lines(make_report(e))), "what stood out"),
+        Format("md", (".md", ".markdown"), _lines(_markdown), "what stood out"),
     )
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from ebtop.export.findings import sections
 from ebtop.export.icicle_cells import cells
 from ebtop.export.report import Chart, Icicle, Report
 from ebtop.export.report_tables import tables
+from ebtop.export.stack_sums import Profile
 from ebtop.export.svg import KIND_COLOURS, painter
 from ebtop.store.ticks import Tick
 
@@ -22,8 +23,8 @@ _SERIES: tuple[tuple[str, str, Callable[[Tick], float | None]], ...] = (
 )
 
 
-def make_report(extract: Extract) -> Report:
-    """Reads all of the extract; some seconds for a big one."""
+def make_report(extract: Extract, *, drawn: bool) -> Report:
+    """Reads all of the extract; some seconds for a big one. `drawn`: with its icicle."""
     said, listed = tuple(sections(extract)), tuple(tables(extract))
     about, profile = extract.about(), extract.profile
     return Report(
@@ -33,8 +34,13 @@ def make_report(extract: Extract) -> Report:
         listed,
         tuple(_charts(extract)),
         about.notes,
-        Icicle(f"Where {profile.title} goes", KIND_COLOURS, cells(profile.tree), painter(profile.tree, profile)),
+        _icicle(profile) if drawn else None,
     )
+
+
+def _icicle(profile: Profile) -> Icicle:
+    tree = profile.tree
+    return Icicle(f"Where {profile.title} goes", KIND_COLOURS, cells(tree), painter(tree, profile))
 
 
 def _charts(extract: Extract) -> Iterator[Chart]:

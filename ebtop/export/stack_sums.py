@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -63,6 +63,17 @@ class Profile:
             tree.add(path_of(stack.record, shape), stack.weight)
         return tree
 
+    def without(self, part: Profile) -> Iterator[SummedStack]:
+        """What is left of it when a part of it is taken out."""
+        taken = {_key(stack.record): stack for stack in part.stacks}
+        for stack in self.stacks:
+            gone = taken.get(_key(stack.record))
+            if gone is None:
+                yield stack
+            elif stack.weight > gone.weight:
+                left = stack.record.samples - gone.record.samples
+                yield SummedStack(stack.record._replace(samples=left), stack.weight - gone.weight)
+
     @cached_property
     def functions(self) -> list[Function]:
         """The functions, those with the most time of their own first."""
@@ -78,10 +89,7 @@ def profiles(records: Iterable[StackRecord]) -> tuple[Profile, ...]:
     amounts: Counter[_Key] = Counter()
     latest: dict[_Key, StackRecord] = {}
     for record in records:
-        key = (
-            record.kind, record.pid, record.comm, record.thread, record.complete, record.cgroup, record.state,
-            record.waker, record.waker_pid, record.frames,
-        )  # fmt: skip
+        key = _key(record)
         by_period = samples.get(key)
         if by_period is None:
             by_period = samples[key] = Counter()
@@ -97,6 +105,14 @@ def profiles(records: Iterable[StackRecord]) -> tuple[Profile, ...]:
             for kind in order
         ]
     )
+
+
+def _key(record: StackRecord) -> _Key:
+    """What stacks that are one have in common."""
+    return (
+        record.kind, record.pid, record.comm, record.thread, record.complete, record.cgroup, record.state, record.waker,
+        record.waker_pid, record.frames,
+    )  # fmt: skip
 
 
 def _profile(kind: str, stacks: list[tuple[StackRecord, Counter[int], int]]) -> Profile:

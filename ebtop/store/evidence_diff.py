@@ -82,19 +82,22 @@ class Side:
 
     def records(self, records: Iterable[Record]) -> None:
         for record in records:
-            if type(record) is ExecRecord:
-                self._count(self.commands, command_name(record))
-            elif type(record) is TcpRecord and record.event in ("connect", "accept", "live"):
-                port = service_port(record.sport, record.dport, record.direction)
-                arrow = {"out": "to ", "in": "from "}.get(record.direction or "", "")
-                where = endpoint(record.daddr, port) if record.direction != "in" else f"{record.daddr} (port {port})"
-                self._count(self.peers, arrow + where, 1, record.comm)
-            elif type(record) is RetransmitRecord:
-                pair = f"{record.saddr} > {record.daddr} (port {min(record.sport, record.dport)})"
-                self._count(self.retransmits, pair, record.segments, record.comm)
-            elif type(record) is ConnectRecord:
-                name = f"{endpoint(record.daddr, record.dport)} {record.error or record.result}"
-                self._count(self.connects, name, 1, record.comm)
+            self.record(record)
+
+    def record(self, record: Record) -> None:
+        if type(record) is ExecRecord:
+            self._count(self.commands, command_name(record))
+        elif type(record) is TcpRecord and record.event in ("connect", "accept", "live"):
+            port = service_port(record.sport, record.dport, record.direction)
+            arrow = {"out": "to ", "in": "from "}.get(record.direction or "", "")
+            where = endpoint(record.daddr, port) if record.direction != "in" else f"{record.daddr} (port {port})"
+            self._count(self.peers, arrow + where, 1, record.comm)
+        elif type(record) is RetransmitRecord:
+            pair = f"{record.saddr} > {record.daddr} (port {min(record.sport, record.dport)})"
+            self._count(self.retransmits, pair, record.segments, record.comm)
+        elif type(record) is ConnectRecord:
+            name = f"{endpoint(record.daddr, record.dport)} {record.error or record.result}"
+            self._count(self.connects, name, 1, record.comm)
 
     def _count(self, counter: Counter[str], name: str, n: int = 1, comm: str = "") -> None:
         if name not in counter and len(counter) >= _MOST:

@@ -75,6 +75,15 @@ def test_kinds_are_kept_apart_and_weigh_what_they_are_about() -> None:
     assert list(folded_lines(found[2], ABOUT))[-1] == "prog;touch 40"
 
 
+def test_a_part_taken_out_leaves_the_rest() -> None:
+    early, late = cpu("main", "a", samples=5), cpu("main", "a", samples=2, uid=7)
+    whole, part = only(early, late, cpu("b"), cpu("c", pid=9)), only(late, cpu("b"))
+    left = list(whole.without(part))
+    assert [(s.record.frames[-1].name, s.record.samples, s.weight) for s in left] == [
+        ("a", 5, 5 * PERIOD), ("c", 1, PERIOD),
+    ]  # fmt: skip
+
+
 def test_completeness_says_how_much_is_whole() -> None:
     assert completeness(EMPTY) == "no samples of on-CPU time"
     assert completeness(only(cpu("a"))) == "1 sample of on-CPU time, 100 % of it with whole stacks"

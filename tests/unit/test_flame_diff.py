@@ -146,6 +146,6 @@ def test_json_and_markdown_say_the_same() -> None:
     assert (spin["sign"], spin["self_before"], spin["self_after"]) == ("*", 0.0, 0.8)
     assert document["new_commands"] == ["backup"]
     assert document["retransmits"][0]["who"] == "curl"
-    text = list(markdown_lines(diff_report(comparison)))
+    text = list(markdown_lines(diff_report(comparison, drawn=False)))
     assert "- New commands: `backup`." in text
     assert "| `*` | `spin` | `prog` | 0.00 % | 80.0 % | 0.00 % | 80.0 % |" in text
