@@ -91,6 +91,10 @@ def _run(arguments: list[str]) -> int:
         from ebtop.export.arguments import with_times
 
         arguments = with_times(arguments)
+    if arguments[:2] == ["baseline", "save"] and not {"-h", "--help"} & set(arguments):
+        from ebtop.baselines import as_record
+
+        arguments = as_record(_baselines(), arguments[2:])
     before, command = _split(arguments) if arguments[0] == "record" else (arguments, None)
     options = _parser(before[0]).parse_args(before)
     if options.command == "doctor":
@@ -101,6 +105,8 @@ def _run(arguments: list[str]) -> int:
     gc.set_threshold(20_000, 20, 20)
     if options.command == "replay":
         return _replay(options)
+    if options.command == "baseline":
+        return _baseline(options)
     if options.command in ("export", "diff"):
         return _export(options)
     settings = _settings(options)
@@ -208,9 +214,30 @@ def _export(options: argparse.Namespace) -> int:
     try:
         if options.command == "export":
             return export(Path(options.file), chosen)
-        return diff(Path(options.before), Path(options.after), chosen)
+        from ebtop.baselines import find
+
+        before, after = (find(_baselines(), text) for text in (options.before, options.after))
+        return diff(before, after, chosen)
     finally:
         gc.enable()
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    from ebtop import baselines
+
+    folder = _baselines()
+    if options.action == "list" and options.name is None:
+        return baselines.show(folder)
+    if options.action == "rm" and options.name is not None:
+        return baselines.forget(folder, options.name)
+    raise UsageError(f"ebtop baseline {options.action} takes another number of names", "", "see ebtop baseline --help")
+
+
+def _baselines() -> Path:
+    """Where this user's baselines are; root has its own."""
+    from ebtop.ui.folders import state_folder
+
+    return state_folder() / "baselines"
 
 
 def _redactor(off: bool) -> Redactor | None:
@@ -459,6 +486,14 @@ def _parser(called: str) -> argparse.ArgumentParser:
 
         add_export(export)
         add_diff(diff)
+    baseline = commands.add_parser(
+        "baseline", help="keep recordings of a healthy node by name", allow_abbrev=False,
+        usage="ebtop baseline save NAME [--duration T] [OPTIONS of record]\n       ebtop baseline list\n"
+        "       ebtop baseline rm NAME",
+        description="Records a minute, and keeps it by name: `ebtop diff NAME incident.ebtop` compares with it.",
+    )  # fmt: skip
+    baseline.add_argument("action", choices=("save", "list", "rm"), help="what to do")
+    baseline.add_argument("name", nargs="?", help="of the baseline")
     doctor = commands.add_parser("doctor", help="can this node run it; what to do if not", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="one JSON object")
     return parser

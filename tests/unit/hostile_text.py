@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ebtop.store.evidence import Note
-from ebtop.store.records import EventRecord, Frame
+from ebtop.store.records import Batch, EventRecord, Frame, Record
+from ebtop.text import clean
 from tests.unit.evidence_maker import ListedEvidence, probe, tick
 from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, stack, tcp
 
@@ -41,10 +44,21 @@ RAW = ("\x1b", "\x07", "\x9b", "\u202e", "\x00", "\ufffe")
 """Characters that no file has."""
 
 
-def hostile_evidence() -> ListedEvidence:
-    """Every text of every record is hostile."""
-    records, stacks = [], []
-    for n, name in enumerate(NAMES):
+def hostile_batches() -> list[Batch]:
+    """The same as seconds of a node; text is printable, as it is once it has come in."""
+    evidence = hostile_evidence(clean)
+    records = [*evidence.records(), *evidence.stacks()]
+    return [
+        Batch(at(second + 1), [r for r in records if at(second) <= r.time_ns < at(second + 1)], sampled_s=1.0)
+        for second in range(len(NAMES) + 1)
+    ]
+
+
+def hostile_evidence(written: Callable[[str], str] = str) -> ListedEvidence:
+    """Every text of every record is hostile; `written` is what is done to it first."""
+    records: list[Record] = []
+    stacks = []
+    for n, name in enumerate(map(written, NAMES)):
         records += [
             exec_(n, 100 + n, comm=name, parent_comm=name, filename=name, cgroup=name, args_truncated=n)._replace(
                 args=(name, name)
