@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ebtop.store.evidence import HostFacts
     from ebtop.store.filter import Filter
     from ebtop.store.redact import Redactor, Rules
-    from ebtop.unwind import UserStacks
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -322,6 +321,7 @@ def _live(
 def _settings(options: argparse.Namespace) -> Settings:
     from ebtop.kernel.attach import max_sample_rate
     from ebtop.probes.base import Settings
+    from ebtop.unwind import user_stacks
 
     limit = max_sample_rate()
     if not 1 <= options.rate <= limit:
@@ -339,18 +339,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         min_latency_ms=latency,
         min_block_ns=round(block * 1e6),
         fault_period=period,
-        user_stacks=_user_stacks(options.unwind),
+        user_stacks=user_stacks(options.unwind),
     )
-
-
-def _user_stacks(name: str) -> UserStacks:
-    from ebtop.unwind import FramePointers, UnwindTables, supported
-
-    if name == FramePointers.name:
-        return FramePointers()
-    if not supported():
-        raise UsageError("unwind tables are for x86-64 only", "", f"give --unwind {FramePointers.name}")
-    return UnwindTables()
 
 
 def _filter(options: argparse.Namespace) -> FilterSpec:
@@ -476,8 +466,8 @@ def _parser(called: str) -> argparse.ArgumentParser:
             help="faults: look at one minor page fault in N (%(default)s)",
         )  # fmt: skip
         command.add_argument(
-            "--unwind", choices=("tables", "frame-pointers"), default="frame-pointers",
-            help="how user stacks are walked: by tables made from .eh_frame, or by frame pointers (%(default)s)",
+            "--unwind", choices=("tables", "frame-pointers"), default="",
+            help="how user stacks are walked: by tables made from .eh_frame (default on x86-64), or by frame pointers",
         )  # fmt: skip
     export = commands.add_parser("export", help="a snapshot as what others read; needs no root", allow_abbrev=False)
     diff = commands.add_parser("diff", help="what is different between two snapshots", allow_abbrev=False)

@@ -115,7 +115,9 @@ class Compiler:
         """The artifact of bpf/NAME.c. Raises EbtopError when it must be built and can't be."""
         source = splice(f"{name}.c", self._directory, replace)
         built_with = "\0".join((source, *_FLAGS, compiler_identity()))
-        path = self._cache / f"{name}-{hashlib.sha256(built_with.encode()).hexdigest()[:24]}.json"
+        # A variant beside the others: whoever changes between them does not build each time.
+        label = "+".join([name, *(Path(header).stem for _, header in sorted((replace or {}).items()))])
+        path = self._cache / f"{label}-{hashlib.sha256(built_with.encode()).hexdigest()[:24]}.json"
         try:
             return Artifact.parse(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -126,10 +128,10 @@ class Compiler:
             self._log(f"{path} is not usable ({error}), building {name} again")
         self._log(f"building bpf/{name}.c")
         artifact = compile_source(name, source)
-        self._store(path, artifact)
+        self._store(path, label, artifact)
         return artifact
 
-    def _store(self, path: Path, artifact: Artifact) -> None:
+    def _store(self, path: Path, label: str, artifact: Artifact) -> None:
         """Write whole or not at all; a cache that can't be written costs time, nothing else."""
         temporary = None
         try:
@@ -138,7 +140,7 @@ class Compiler:
                 temporary = file.name
                 file.write(artifact.dump())
             os.replace(temporary, path)
-            for old in path.parent.glob(f"{artifact.name}-*.json"):
+            for old in path.parent.glob(f"{label}-*.json"):
                 if old != path:
                     old.unlink(missing_ok=True)
         except OSError as error:

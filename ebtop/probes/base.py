@@ -15,7 +15,7 @@ from ebtop.kernel.environment import Environment
 from ebtop.kernel.module import Attachment, Module
 from ebtop.store.records import Batch, Record
 from ebtop.text import c_string
-from ebtop.unwind import FramePointers, UserStacks
+from ebtop.unwind import UserStacks, default_user_stacks
 
 _R = TypeVar("_R", bound=Record)
 _CLOCK_READINGS = 3
@@ -34,7 +34,7 @@ class Settings:
     """What is blocked for less is not counted by offcpu."""
     fault_period: int = 61
     """Of so many minor page faults faults looks at one. A prime, to keep out of step with what is looked at."""
-    user_stacks: UserStacks = field(default_factory=FramePointers)
+    user_stacks: UserStacks = field(default_factory=default_user_stacks)
 
 
 class Clock:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ebtop.probes.stacks import RawSample
@@ -24,6 +24,8 @@ _MAX_WAITING = 30
 
 _SCHEDULER_WITHIN = 8
 
+_PATIENCE_S = 0.2
+"""All samples wait so long for the stacks that the kernel left to be walked; later those alone that have none."""
 _GONE_WAIT_S = 0.5
 """A process that is gone may just have been, and its end not been read."""
 
@@ -59,6 +61,8 @@ class NamingThread:
         self._queue: queue.Queue[_Work | int | None] = queue.Queue(_MAX_WAITING * 8)
         self.lost: Counter[str] = Counter()
         """Samples given up because naming fell behind or failed, by kind."""
+        self._late: dict[str, list[tuple[RawSample, float]]] = {}
+        """Samples whose stacks are not there yet, and when they were read, by kind."""
         self.without_stack: Counter[str] = Counter()
         """Samples whose user stack was left to user space and did not come, by kind."""
         self._thread = threading.Thread(target=self._run, name="ebtop-names", daemon=True)
@@ -95,6 +99,10 @@ class NamingThread:
                 if isinstance(work, _Work):
                     self.lost[work.kind] += sum(sample.samples for sample in work.samples)
 
+        if late := [sample for waiting in self._late.values() for sample, _ in waiting]:
+            # Nobody walks any more: what is there now is all.
+            self._sink(Batch(time.time_ns(), [self._record(symbolizer, self._with_stack(s)) for s in late]))
+
     def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
             symbolizer.note_process(work)
@@ -106,33 +114,42 @@ class NamingThread:
             self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules))
 
     def _name(self, symbolizer: Symbolizer, work: _Work) -> list[Record]:
-        records: list[Record] = []
         self._learn_of_gone(symbolizer, work)
-        for sample in work.samples:
-            if sample.handed_over:
-                sample = self._with_stack(sample, work.until)
-            frames, reaches_entry = symbolizer.stack(
-                sample.pid,
-                sample.user,
-                sample.kernel,
-                truncated_user=ends.is_short(sample.cut),
-                whole_user=ends.is_whole(sample.cut),
-                interpreted=sample.interpreted,
-                truncated_interpreted=bool(sample.interpreted_cut),
-            )
-            cut = ends.reason(sample.cut, reaches_entry)
-            if sample.kind == OFFCPU:
-                frames = until_schedule(frames)
-            if sample.interpreted_cut:
-                cut = cut or ends.TOO_MANY_FUNCTIONS
-            records.append(
-                StackRecord(
-                    sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples,
-                    frames, not cut, sample.thread, sample.period_ns, sample.amount, sample.state, sample.waker,
-                    sample.waker_pid, cut,
-                )
-            )  # fmt: skip
-        return records
+        return [self._record(symbolizer, sample) for sample in self._ready(work)]
+
+    def _ready(self, work: _Work) -> Iterator[RawSample]:
+        """The samples with their stacks, and those of earlier that had to wait for theirs."""
+        patient_until = time.monotonic() + _PATIENCE_S
+        waiting, self._late[work.kind] = self._late.get(work.kind, []), []
+        for sample, until in [*waiting, *[(sample, work.until) for sample in work.samples]]:
+            if not sample.handed_over:
+                yield sample
+                continue
+            walked = self._handed_over.take(sample.handed_over, until, patient_until - time.monotonic())
+            if walked is None and self._handed_over.may_come(until):
+                self._late[work.kind].append((sample, until))
+            else:
+                yield self._with_stack(sample)
+
+    def _record(self, symbolizer: Symbolizer, sample: RawSample) -> StackRecord:
+        frames, reaches_entry = symbolizer.stack(
+            sample.pid,
+            sample.user,
+            sample.kernel,
+            truncated_user=ends.is_short(sample.cut),
+            whole_user=ends.is_whole(sample.cut),
+            interpreted=sample.interpreted,
+            truncated_interpreted=bool(sample.interpreted_cut),
+        )
+        cut = ends.reason(sample.cut, reaches_entry)
+        if sample.kind == OFFCPU:
+            frames = until_schedule(frames)
+        if sample.interpreted_cut:
+            cut = cut or ends.TOO_MANY_FUNCTIONS
+        return StackRecord(
+            sample.time_ns, sample.pid, sample.comm, sample.uid, sample.cgroup, sample.kind, sample.samples, frames,
+            not cut, sample.thread, sample.period_ns, sample.amount, sample.state, sample.waker, sample.waker_pid, cut,
+        )  # fmt: skip
 
     def _learn_of_gone(self, symbolizer: Symbolizer, work: _Work) -> None:
         """Of the processes sampled those that ended, or execute another program now."""
@@ -143,9 +160,11 @@ class NamingThread:
             for mappings in self._handed_over.take_mappings(pid):
                 symbolizer.note_mappings(pid, mappings)
 
-    def _with_stack(self, sample: RawSample, until: float) -> RawSample:
+    def _with_stack(self, sample: RawSample) -> RawSample:
         """A sample with its user stack, walked meanwhile by the unwinder."""
-        walked = self._handed_over.take(sample.handed_over, until)
+        if not sample.handed_over:
+            return sample
+        walked = self._handed_over.take(sample.handed_over, 0.0, 0.0)
         if walked is None:
             self.without_stack[sample.kind] += sample.samples
             return sample

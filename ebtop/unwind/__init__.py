@@ -9,6 +9,7 @@ import platform
 from collections.abc import Sequence
 from typing import Protocol
 
+from ebtop.errors import UsageError
 from ebtop.kernel.attach import TailCall
 from ebtop.kernel.module import Attachment
 from ebtop.unwind.ends import End
@@ -68,6 +69,19 @@ CONSTANTS = {"unwind.kernel_stack_bytes": _KERNEL_STACK_BYTES}
 Linux 5.15)."""
 
 
-def supported() -> bool:
-    """Whether UnwindTables works on this machine."""
-    return platform.machine() == "x86_64"
+WAYS = (UnwindTables.name, FramePointers.name)
+
+
+def default_user_stacks() -> UserStacks:
+    """The best way on this machine."""
+    return UnwindTables() if platform.machine() == "x86_64" else FramePointers()
+
+
+def user_stacks(name: str) -> UserStacks:
+    """The way of that name; "" is the default. Raises UsageError where it is not to be had."""
+    if name == FramePointers.name:
+        return FramePointers()
+    chosen = default_user_stacks()
+    if name and chosen.name != name:
+        raise UsageError(f"--unwind {name} is for x86-64 only", "", f"give --unwind {FramePointers.name}")
+    return chosen

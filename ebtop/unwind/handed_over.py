@@ -36,16 +36,18 @@ class HandedOver:
         self._gone: OrderedDict[int, list[Sequence[Mapping]]] = OrderedDict()
         self._settled_at = float("inf")
         """Whatever was handed over before then is here, or lost; infinite while nobody walks."""
+        self._told_at = float("inf")
+        """So far it is known which processes are gone."""
 
     def begin(self) -> None:
         """From now on somebody walks."""
         with self._changed:
-            self._settled_at = 0.0
+            self._settled_at = self._told_at = 0.0
 
     def end(self) -> None:
         """Nobody walks any more."""
         with self._changed:
-            self._settled_at = float("inf")
+            self._settled_at = self._told_at = float("inf")
             self._changed.notify_all()
 
     def put(self, stack_hash: int, stack: WalkedStack) -> None:
@@ -55,10 +57,12 @@ class HandedOver:
                 self._stacks.popitem(last=False)
             self._changed.notify_all()
 
-    def settle(self, moment: float) -> None:
-        """All that was handed over until `moment` (time.monotonic) has been put."""
+    def settle(self, moment: float, *, stacks: bool = True) -> None:
+        """Whatever had happened until `moment` (time.monotonic) was taken in, with all stacks or but for those."""
         with self._changed:
-            self._settled_at = moment
+            self._told_at = moment
+            if stacks:
+                self._settled_at = moment
             self._changed.notify_all()
 
     def put_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
@@ -74,19 +78,23 @@ class HandedOver:
             return self._gone.pop(pid, [])
 
     def wait(self, moment: float, longest_s: float) -> None:
-        """Until all that happened before a moment (time.monotonic) has been put, or nobody walks."""
+        """Until it is known which processes were gone at a moment (time.monotonic), or nobody walks."""
         with self._changed:
-            self._changed.wait_for(lambda: self._settled_at >= moment, longest_s)
+            self._changed.wait_for(lambda: self._told_at >= moment, longest_s)
 
-    def take(self, stack_hash: int, sampled_until: float) -> WalkedStack | None:
-        """Wait for a stack that was handed over before `sampled_until`; None when it never came."""
+    def take(self, stack_hash: int, sampled_until: float, longest_s: float) -> WalkedStack | None:
+        """Wait for a stack that was handed over before `sampled_until`; None when it did not come (yet)."""
         with self._changed:
             self._changed.wait_for(
-                lambda: stack_hash in self._stacks or self._settled_at >= sampled_until,
-                max(0.0, sampled_until + _LONGEST_WAIT_S - self._clock()),
+                lambda: stack_hash in self._stacks or self._settled_at >= sampled_until, max(0.0, longest_s)
             )
             stack = self._stacks.get(stack_hash)
             if stack is not None:
                 # Kept: what a thread is blocked in is asked for again as long as it is.
                 self._stacks.move_to_end(stack_hash)
             return stack
+
+    def may_come(self, sampled_until: float) -> bool:
+        """Whether stacks that were handed over before then, and are not here, may still come."""
+        with self._changed:
+            return self._settled_at < sampled_until and self._clock() < sampled_until + _LONGEST_WAIT_S

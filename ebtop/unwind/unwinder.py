@@ -199,8 +199,7 @@ class Unwinder:
                 self._apply(item)
         self._install_changed(began)
         self._make_tables()
-        if not self._waits:
-            self._handed_over.settle(began)
+        self._handed_over.settle(began, stacks=not self._waits)
         self._sweep(began)
         self._allow(began)
         return bool(happened or self._held_back)

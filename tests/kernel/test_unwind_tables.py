@@ -137,7 +137,7 @@ def test_callers_have_called(walked: list[RawSample]) -> None:
             whole = [s for s in walked if s.cut == End.WHOLE and s.user]
             frames = sum(len(s.user) - 1 for s in whole)
             wrong = [address for s in whole for address in unwind.without_call(s.user, read)]
-    assert frames > 5000
+    assert frames > 2000
     assert not wrong
 
 
@@ -201,11 +201,12 @@ def test_a_binary_replaced_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_code_that_nothing_describes_is_said_to_be_cut() -> None:
+    why = "code without unwind information"
     with unwind.Shapes("made", 60) as shapes, tables(frozenset([shapes.pid])) as collected:
-        collected.wait_until(lambda c: unwind.samples(c.of(StackRecord, [shapes.pid])) > 500)
-    records = collected.of(StackRecord, [shapes.pid])
+        collected.wait_until(lambda c: unwind.cut_by(c.of(StackRecord, [shapes.pid])).get(why, 0) > 50)
+        records = since(collected, shapes.pid, time.time_ns(), 300)
     assert unwind.complete(records) < 0.02
-    assert unwind.cut_by(records)["code without unwind information"] > 0.5 * unwind.samples(records)
+    assert unwind.cut_by(records)[why] > 0.95 * unwind.samples(records)
 
 
 def test_two_thousand_processes() -> None:

@@ -129,7 +129,7 @@ def test_a_stack_that_is_there() -> None:
     handed_over.begin()
     walked = WalkedStack((1, 2), End.WHOLE)
     handed_over.put(77, walked)
-    assert [handed_over.take(77, 1.0), handed_over.take(77, 1.0)] == [walked, walked]
+    assert [handed_over.take(77, 1.0, 0.0), handed_over.take(77, 1.0, 0.0)] == [walked, walked]
 
 
 def test_a_stack_is_waited_for() -> None:
@@ -146,7 +146,7 @@ def test_a_stack_is_waited_for() -> None:
     thread = threading.Thread(target=answer)
     thread.start()
     asked.set()
-    assert handed_over.take(77, 100.0) == walked
+    assert handed_over.take(77, 100.0, 60.0) == walked
     thread.join()
 
 
@@ -154,11 +154,11 @@ def test_a_stack_that_was_lost_is_not_waited_for() -> None:
     handed_over = HandedOver(lambda: 100.0)
     handed_over.begin()
     handed_over.settle(100.0)
-    assert handed_over.take(77, 100.0) is None
+    assert handed_over.take(77, 100.0, 60.0) is None
     handed_over.begin()
     handed_over.end()
-    assert handed_over.take(77, 100.0) is None
-    assert HandedOver(lambda: 100.0).take(77, 100.0) is None
+    assert handed_over.take(77, 100.0, 60.0) is None
+    assert HandedOver(lambda: 100.0).take(77, 100.0, 60.0) is None
 
 
 def test_stacks_nobody_takes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_stacks_nobody_takes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     handed_over = HandedOver()
     for n in range(9):
         handed_over.put(n, WalkedStack((n,), 0))
-    assert [n for n in range(9) if handed_over.take(n, 0.0)] == [6, 7, 8]
+    assert [n for n in range(9) if handed_over.take(n, 0.0, 0.0)] == [6, 7, 8]
 
 
 def test_mappings_of_a_process_that_is_gone_are_given_once_oldest_first() -> None:
@@ -190,3 +190,19 @@ def test_waiting_for_what_happened_ends_when_it_is_there_or_nobody_walks() -> No
     handed_over.wait(100.0, 60.0)
     handed_over.begin()
     handed_over.wait(100.0, 0.01)
+
+
+def test_a_stack_may_come_until_all_have_or_it_is_too_late() -> None:
+    now = 100.0
+    handed_over = HandedOver(lambda: now)
+    assert not handed_over.may_come(100.0)
+    handed_over.begin()
+    assert handed_over.may_come(100.0)
+    handed_over.settle(100.0, stacks=False)
+    assert handed_over.may_come(100.0)
+    assert handed_over.take(77, 100.0, 0.0) is None
+    now = 106.0
+    assert not handed_over.may_come(100.0)
+    assert handed_over.may_come(106.0)
+    handed_over.settle(106.0)
+    assert not handed_over.may_come(106.0)
