@@ -32,6 +32,7 @@ enum wait {
 };
 
 #define INTERRUPT 0xffffffff	/* in sample_key.waker */
+#define PT_REGS_BYTES (21 * 8)	/* x86-64: part of the interface for user space */
 
 struct block {
 	u64 since;		/* CLOCK_MONOTONIC, ns */
@@ -167,6 +168,51 @@ int on_walked(struct bpf_raw_tracepoint_args *ctx)
 	return stack ? begin_block(ctx, stack) : 0;
 }
 
+/* Bits of preempt_count: an NMI or an interrupt is at work, or a softirq. */
+#define INTERRUPT_BITS 0x00ff0100
+
+static u64 (*waking_task)(void) = (void *)158;		/* bpf_get_current_task_btf */
+static u64 (*waking_registers)(u64 task) = (void *)175;	/* bpf_task_pt_regs */
+
+/* x86: no system call is what saved the user's registers, but an interrupt (or a fault). */
+inlined int came_by_interrupt(u64 stack)
+{
+	u64 registers, number = 0;
+
+	if (HAS_ENUM(bpf_func_id, BPF_FUNC_task_pt_regs))
+		registers = waking_registers(waking_task());
+	else
+		registers = stack + CONSTANT(unwind, kernel_stack_bytes) - PT_REGS_BYTES;
+	READ(pt_regs, orig_ax, &number, registers);
+	return number == (u64)-1;
+}
+
+/*
+ * Whether it is not the current task that wakes somebody, but an interrupt on top of it. Where tasks do not count that
+ * themselves (x86), an interrupt is known by the stack it runs on: that of the CPU, or where it came upon user code,
+ * that of the task, whose registers say so.
+ */
+inlined int in_interrupt(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 task = bpf_get_current_task(), here = (u64)ctx, stack = 0, at = 0, mm = 0;
+	u32 count = 0;
+
+	if (!(u32)bpf_get_current_pid_tgid()) /* the idle task wakes nobody by itself */
+		return 1;
+	if (HAS(thread_info, preempt_count)) { /* which a task begins with */
+		READ(thread_info, preempt_count, &count, task);
+		return !!(count & INTERRUPT_BITS);
+	}
+	if (!HAS(pt_regs, orig_ax))
+		return 0;
+	bpf_probe_read_kernel(&at, sizeof(at), &here); /* as a number: the arguments lie on the stack in use */
+	READ(task_struct, stack, &stack, task);
+	if (at - stack >= CONSTANT(unwind, kernel_stack_bytes))
+		return 1;
+	READ(task_struct, mm, &mm, task);
+	return mm && came_by_interrupt(stack);
+}
+
 int on_waking(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct block *block;
@@ -176,8 +222,8 @@ int on_waking(struct bpf_raw_tracepoint_args *ctx)
 	block = blocked.lookup(&tid);
 	if (!block)
 		return 0;
-	if (!(u32)bpf_get_current_pid_tgid()) {
-		block->key.waker = INTERRUPT; /* the idle task wakes nobody by itself */
+	if (in_interrupt(ctx)) {
+		block->key.waker = INTERRUPT;
 		return 0;
 	}
 	block->key.waker = current_tgid();

@@ -47,6 +47,8 @@ def test_waits_have_their_time_their_stack_and_their_waker() -> None:
         assert {record.state for record in found} == {"sleep"}
         assert {record.complete for record in found} == {True}
         assert {record.frames[-1].name for record in found} <= {"schedule", "__schedule"}
+    # A timer's interrupt ends a sleep, whatever task it interrupts.
+    assert {(r.waker, r.waker_pid) for r in within(records, blocking.SLEEP)} == {("interrupt", 0)}
     wakers = {(r.waker, r.waker_pid) for r in within(records, blocking.FUTEX)}
     assert wakers == {(blocking.WAKER, blocker.pid)}
     wakers = {(r.waker, r.waker_pid) for r in within(records, blocking.READ)}
