@@ -27,7 +27,7 @@ Log = Callable[[str], None]
 
 BYTES_MAX = 64 << 20
 """Of all entries; those not used for longest go first."""
-_FORMAT = 2
+_FORMAT = 3
 """Counted up with every change of what tables hold."""
 _HEADER = struct.Struct("=8sIIIII16s")
 """Magic, first page, bytes of pages, rows and rules, functions left out, checksum of what follows."""

@@ -282,6 +282,9 @@ def _is_deeper(state: _State, body: _State) -> bool:
 
 
 def _rule(state: _State) -> Rule:
+    if state.saved == -16 and (_FP, 16) in state.bases:
+        # A whole frame with a frame pointer, which holds whatever is pushed in loops meanwhile.
+        return Rule(Cfa.REGISTER, _FP, FramePointer.AT_CFA, cfa_offset=16, frame_pointer_offset=-16)
     if state.depth is None:
         register, offset = max(
             state.bases, key=lambda base: (base[0] in _LIKELY_BASES) and _LIKELY_BASES.index(base[0])

@@ -176,6 +176,10 @@ def compare(code: bytes, rules: list[tuple[int, Rule]], truth: UnwindTable, star
         pytest.param("sub $0x40, %rsp; mov %rbp, (%rsp); nop", at_sp(0x48, -0x48), id="moved to top"),
         pytest.param("sub $0x400, %rsp; mov %rbp, 0x200(%rsp); nop", at_sp(0x408, -0x208), id="moved far"),
         pytest.param("push %rbp; mov %rsp, %rbp; sub $32, %rsp; nop", by(6, 16, -16), id="framed"),
+        pytest.param(
+            "nop; push %rbp; mov %rsp, %rbp; pushq $2; jmp 2f; 1: pushq (%rax); 2: dec %rcx; jge 1b; push %r9; call 1b",
+            by(6, 16, -16), id="framed later, pushes in a loop"),
+        pytest.param("nop; push %rbp; mov %rsp, %rbp; push %rdi; mov %rax, %rbp; nop", at_sp(24, -16), id="frame lost"),
         pytest.param("mov %rsp, %r11; and $-64, %rsp; nop", by(11, 8), id="by r11"),
         pytest.param("push %rbx; mov %rsp, %rbx; and $-64, %rsp; cmp $5, %rbx; nop", by(3, 16), id="by rbx"),
         pytest.param("mov %rsp, %rax; push %rbx; mov %rax, %rsp; nop", CALLED, id="back by a copy"),
