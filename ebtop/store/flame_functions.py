@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ebtop.store.flame_paths import is_code, named
 from ebtop.store.flame_tree import FlameTree
+from ebtop.store.glue import without_glue
 from ebtop.store.records import Frame, StackRecord
 
 
@@ -24,7 +25,7 @@ def functions_of(stacks: Iterable[tuple[StackRecord, int]]) -> list[Function]:
     own: dict[Frame, int] = {}
     total: dict[Frame, int] = {}
     for stack, weight in stacks:
-        frames = named(stack.frames)
+        frames = named(without_glue(stack.frames))
         for frame in set(frames):
             total[frame] = total.get(frame, 0) + weight
         if frames:

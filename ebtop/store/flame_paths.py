@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ebtop.store.glue import without_glue
 from ebtop.store.records import Frame, StackRecord
 
 CUT = Frame("[cut]", "cut", "")
@@ -31,6 +32,8 @@ class Shape(NamedTuple):
     waker: who ended its waits, too, off the CPU only."""
     callers: bool = False
     """False: from the process down to the function that ran. True: from that function up to the process."""
+    glue: bool = False
+    """With the native frames of CPython between Python functions."""
 
 
 def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
@@ -51,7 +54,7 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
         frames.append(Frame(waker_of(stack), "waker", str(stack.waker_pid or "")))
     if lacks_outermost(stack):
         frames.append(CUT)
-    frames += named(stack.frames)
+    frames += named(stack.frames if shape.glue else without_glue(stack.frames))
     if shape.callers:
         frames.reverse()
     return frames

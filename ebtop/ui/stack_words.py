@@ -108,7 +108,8 @@ def _fault_cost(node: NodeLoad | None, cpus: int) -> str:
 _HOW_TO_READ = (
     "Shading in a bar's colour under it is the function itself. Blue is kernel, orange native, green interpreted, "
     "violet JIT code, grey has no symbol. +N stands for N callees too narrow to draw. [cut] means that the callers "
-    "above are not known: Enter on it says why. With i the functions at the end of the stacks stand on top, and below "
+    "above are not known: Enter on it says why. Python functions (CPython 3.8 to 3.14) have their names; e shows the "
+    "interpreter's own frames between them. With i the functions at the end of the stacks stand on top, and below "
     "each of them its callers; t lists the functions as a table. o goes on to the next kind of stacks: on the CPU, "
     "off the CPU, page faults."
 )

@@ -50,6 +50,14 @@ COMMANDS = (
         "completeness",
     ),
     Command(
+        "cpu.glue",
+        ("e",),
+        "e",
+        "Interpreter frames",
+        "CPython's own frames between Python functions, which are hidden at first, and back.",
+        "glue",
+    ),
+    Command(
         "cpu.search_name",
         ("number_sign",),
         "#",

@@ -168,6 +168,8 @@ class CpuPane(Pane):
             figures.append(Figure("functions", "accent", 1))
         elif shape.callers:
             figures.append(Figure("callers", "accent", 1))
+        if shape.glue:
+            figures.append(Figure("interpreter frames", "accent", 1))
         if shape.split != COMMAND and not self.flat:
             figures.append(Figure(f"by {shape.split}", "accent", 1))
         if result := self.search_result():
@@ -282,6 +284,10 @@ class CpuPane(Pane):
     def action_completeness(self) -> None:
         if (page := self._completeness_page(None)) is not None:
             self.post_message(self.PageWanted(page))
+
+    def action_glue(self) -> None:
+        self.shape = self.shape._replace(glue=not self.shape.glue)
+        self._change()
 
     def action_kind(self) -> None:
         left, cost = self.kind, self.moment.cost if self.moment else None
