@@ -10,15 +10,15 @@
 #include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
 
-/* The rest of a sample, once its user stack is there. */
-inlined int store_sample(void *ctx, struct stack *stack)
+/* The rest of a sample, once its stacks are there. */
+inlined int store_sample(void *ctx)
 {
 	struct sample_key key = {};
-	struct stack *interpreted;
 	u64 leader = 0;
-	int half = half_in_use();
+	int first = 0, half = half_in_use();
+	struct stack *stack = stack_scratch.lookup(&first);
 
-	if (half < 0) {
+	if (half < 0 || !stack) {
 		count(LOST_SCRATCH);
 		return 0;
 	}
@@ -29,9 +29,7 @@ inlined int store_sample(void *ctx, struct stack *stack)
 		key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
 	key.kernel = store_stack(stack, half);
-	interpreted = fill_interpreted_stack(key.pid);
-	if (interpreted && interpreted->depth)
-		key.interpreted = store_stack(interpreted, half);
+	key.interpreted = store_interpreted_stack(half);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }
@@ -53,14 +51,19 @@ int on_sample(void *ctx)
 		return 0;
 	}
 	walk_user_stack(ctx, stack);
-	return store_sample(ctx, stack);
+	walk_interpreted_stack(ctx);
+	return store_sample(ctx);
 }
 
 /* Where a sample goes on whose user stack is walked by other programs. */
 int on_walked(void *ctx)
 {
-	int first = 0;
-	struct stack *stack = stack_scratch.lookup(&first);
+	walk_interpreted_stack(ctx);
+	return store_sample(ctx);
+}
 
-	return stack ? store_sample(ctx, stack) : 0;
+/* Where a sample goes on whose Python functions are walked by other programs. */
+int on_interpreted(void *ctx)
+{
+	return store_sample(ctx);
 }

@@ -6,11 +6,17 @@
  * on x86-64 is the base of the fs segment (glibc and musl). From there the chain of interpreter frames leads from
  * the innermost function to the outermost. Where all of that lies differs by version: user space says it for each
  * process, and reads the names of the code objects later.
+ *
+ * A sample goes through a chain of programs, each ended by a tail call, as bpf/unwind.h does:
+ *
+ *   the probe's ──► cpython_find ──► cpython_walk, again and again, some frames a round ──► the probe's, which stores it
+ *
+ * While the chain is not loaded, or the process does not run CPython, the sample has no Python functions.
  */
 #ifndef EBTOP_CPYTHON_H
 #define EBTOP_CPYTHON_H
 
-#include "stack.h"
+#include "samples.h"
 
 /* Offsets in bytes, for one process. */
 struct cpython {
@@ -50,9 +56,13 @@ enum cpython_entries {
 #define CODE_CHECK_SHIFT 48
 
 #define CPYTHON_FRAME_BYTES 88	/* what the offsets in a frame may reach */
-#define CPYTHON_STEPS 192	/* frames with and without code */
+#define CPYTHON_FRAMES_A_ROUND 16
+#define CPYTHON_ROUNDS 12	/* 33 tail calls are allowed at most, with those of the native walk */
 #define CPYTHON_THREADS 512
 #define CPYTHON_RETRY_NS 100000000ULL
+
+enum { CPYTHON_FIND, CPYTHON_WALK, CPYTHON_DONE, CPYTHON_PROGRAMS };
+BPF_PROG_ARRAY(cpython_programs, CPYTHON_PROGRAMS);
 
 struct cpython_thread {
 	u64 state;	/* 0: none was found */
@@ -61,10 +71,13 @@ struct cpython_thread {
 /* By pid and tid. */
 BPF_TABLE("lru_hash", u64, struct cpython_thread, cpython_threads, 4096);
 
-struct cpython_frame {
-	u8 bytes[CPYTHON_FRAME_BYTES + 8];
+/* How far the walk of a sample has come. */
+struct cpython_walk {
+	u64 frame;	/* the next one's address */
+	u64 rounds;
+	u8 bytes[CPYTHON_FRAME_BYTES + 8];	/* what was read of a frame */
 };
-BPF_PERCPU_ARRAY(cpython_frame_scratch, struct cpython_frame, 1);
+BPF_PERCPU_ARRAY(cpython_walk_scratch, struct cpython_walk, 1);
 BPF_PERCPU_ARRAY(cpython_stack_scratch, struct stack, 1);
 
 #define READ_USER(destination, address) bpf_probe_read_user(destination, sizeof(*(destination)), (void *)(address))
@@ -86,12 +99,12 @@ inlined u64 cpython_innermost(struct cpython *python, u64 state, u64 self)
 /* Threads that never run Python are looked for again only so often: the list may be long. */
 inlined u64 cpython_find_innermost(struct cpython *python)
 {
-	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), task = bpf_get_current_task();
 	u64 self = 0, interpreter = 0, state = 0, frame;
 	struct cpython_thread *known, found = {};
 
 	bpf_probe_read_kernel(&self, sizeof(self),
-			      (void *)(bpf_get_current_task() + OFFSET(task_struct, thread) + OFFSET(thread_struct, fsbase)));
+			      (void *)(task + OFFSET(task_struct, thread) + OFFSET(thread_struct, fsbase)));
 	known = cpython_threads.lookup(&key);
 	if (known) {
 		frame = known->state ? cpython_innermost(python, known->state, self) : 0;
@@ -146,55 +159,102 @@ inlined void mark_entry(struct stack *stack, u64 at)
 		stack->address[at] |= CODE_ENTRY;
 }
 
-/* The current thread's Python functions, innermost first; NULL unless its process is known to run CPython. */
-inlined struct stack *fill_interpreted_stack(u32 pid)
+/* One frame, and on to its caller. Not 0: the walk can't go on. */
+inlined int cpython_step(struct cpython *python, struct cpython_walk *walk, struct stack *stack)
 {
-	struct cpython *python = cpython_processes.lookup(&pid);
-	u32 first = 0, code_at, previous_at, owner_at, entries;
-	struct cpython_frame *read;
-	struct stack *stack;
-	u64 frame;
+	u64 code_at = python->code, previous_at = python->previous, owner_at = python->owner;
+	u64 depth = stack->depth, code;
+	u32 owner;
 
-	if (!python || !HAS(thread_struct, fsbase))
-		return 0;
-	read = cpython_frame_scratch.lookup(&first);
-	stack = cpython_stack_scratch.lookup(&first);
-	if (!read || !stack)
-		return 0;
-	code_at = python->code;
-	previous_at = python->previous;
-	owner_at = python->owner;
-	entries = python->entries;
 	if (code_at > CPYTHON_FRAME_BYTES || previous_at > CPYTHON_FRAME_BYTES || owner_at > CPYTHON_FRAME_BYTES)
-		return 0;
-	stack->depth = 0;
-	stack->cut = 0;
-	frame = cpython_find_innermost(python);
-	for (int i = 0; i < CPYTHON_STEPS; i++) {
-		u64 depth = stack->depth, code;
-		u32 owner;
-
-		if (!frame)
-			return stack;
-		if (bpf_probe_read_user(read->bytes, sizeof(read->bytes), (void *)frame))
-			break;
-		code = *(u64 *)(read->bytes + code_at) & CODE_MASK;
-		frame = *(u64 *)(read->bytes + previous_at);
-		owner = read->bytes[owner_at];
-		if (entries == SHIM_ABOVE && owner >= OWNED_BY_INTERPRETER) {
-			mark_entry(stack, depth - 1);
-			continue;
-		}
+		return 1;
+	if (bpf_probe_read_user(walk->bytes, sizeof(walk->bytes), (void *)walk->frame))
+		return 1;
+	code = *(u64 *)(walk->bytes + code_at) & CODE_MASK;
+	owner = walk->bytes[owner_at];
+	if (python->entries == SHIM_ABOVE && owner >= OWNED_BY_INTERPRETER) {
+		mark_entry(stack, depth - 1);
+	} else {
 		if (depth >= STACK_DEPTH)
-			break;
+			return 1;
 		code = cpython_word(python, code);
-		if (entries == EVERY_FRAME || (entries == MARKED_FRAMES && owner))
+		if (python->entries == EVERY_FRAME || (python->entries == MARKED_FRAMES && owner))
 			code |= CODE_ENTRY;
 		set_address(stack, depth, code);
 		stack->depth = depth + 1;
 	}
-	stack->cut = 1;
-	return stack;
+	walk->frame = *(u64 *)(walk->bytes + previous_at);
+	return 0;
+}
+
+int cpython_walk(void *ctx)
+{
+	u32 pid = current_tgid();
+	int first = 0, end = 0;
+	struct cpython *python = cpython_processes.lookup(&pid);
+	struct cpython_walk *walk = cpython_walk_scratch.lookup(&first);
+	struct stack *stack = cpython_stack_scratch.lookup(&first);
+
+	if (python && walk && stack) {
+		for (int i = 0; i < CPYTHON_FRAMES_A_ROUND; i++) {
+			if (!walk->frame)
+				break;
+			end = cpython_step(python, walk, stack);
+			if (end)
+				break;
+		}
+		if (walk->frame && !end && ++walk->rounds < CPYTHON_ROUNDS)
+			cpython_programs.call(ctx, CPYTHON_WALK);
+		stack->cut = walk->frame && stack->depth ? END_TOO_DEEP : END_WHOLE;
+	}
+	cpython_programs.call(ctx, CPYTHON_DONE);
+	count(LOST_SCRATCH);
+	return 0;
+}
+
+int cpython_find(void *ctx)
+{
+	u32 pid = current_tgid();
+	int first = 0;
+	struct cpython *python = cpython_processes.lookup(&pid);
+	struct cpython_walk *walk = cpython_walk_scratch.lookup(&first);
+
+	if (python && walk) {
+		walk->frame = cpython_find_innermost(python);
+		walk->rounds = 0;
+		if (walk->frame)
+			cpython_programs.call(ctx, CPYTHON_WALK);
+	}
+	cpython_programs.call(ctx, CPYTHON_DONE);
+	count(LOST_SCRATCH);
+	return 0;
+}
+
+/*
+ * Walks the Python functions of the current thread, if its process is known to run CPython. May not come back: the
+ * sample then goes on in the program that stands in slot CPYTHON_DONE.
+ */
+inlined void walk_interpreted_stack(void *ctx)
+{
+	u32 pid = current_tgid();
+	int first = 0;
+	struct stack *stack = cpython_stack_scratch.lookup(&first);
+
+	if (!stack)
+		return;
+	stack->depth = 0;
+	stack->cut = END_WHOLE;
+	if (HAS(thread_struct, fsbase) && cpython_processes.lookup(&pid))
+		cpython_programs.call(ctx, CPYTHON_FIND);
+}
+
+/* The hash of what was walked. */
+inlined u64 store_interpreted_stack(u32 half)
+{
+	int first = 0;
+	struct stack *stack = cpython_stack_scratch.lookup(&first);
+
+	return stack ? store_stack(stack, half) : NO_STACK;
 }
 
 #endif

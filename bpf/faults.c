@@ -19,16 +19,16 @@ enum fault {
 /* What kind of fault it is, for the programs that it goes on in. */
 BPF_PERCPU_ARRAY(fault_scratch, u32, 1);
 
-/* The rest of a sample, once its user stack is there. */
-inlined int store_fault(void *ctx, struct stack *stack)
+/* The rest of a sample, once its stacks are there. */
+inlined int store_fault(void *ctx)
 {
 	struct sample_key key = {};
-	struct stack *interpreted;
 	u64 leader = 0;
 	int first = 0, half = half_in_use();
 	u32 *fault = fault_scratch.lookup(&first);
+	struct stack *stack = stack_scratch.lookup(&first);
 
-	if (half < 0 || !fault) {
+	if (half < 0 || !fault || !stack) {
 		count(LOST_SCRATCH);
 		return 0;
 	}
@@ -40,9 +40,7 @@ inlined int store_fault(void *ctx, struct stack *stack)
 		key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack); /* of a fault in user code there is none: the kernel shows user registers */
 	key.kernel = store_stack(stack, half);
-	interpreted = fill_interpreted_stack(key.pid);
-	if (interpreted && interpreted->depth)
-		key.interpreted = store_stack(interpreted, half);
+	key.interpreted = store_interpreted_stack(half);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }
@@ -64,16 +62,21 @@ inlined int sample_fault(void *ctx, u32 kind)
 	}
 	*fault = kind;
 	walk_user_stack(ctx, stack);
-	return store_fault(ctx, stack);
+	walk_interpreted_stack(ctx);
+	return store_fault(ctx);
 }
 
 /* Where a fault goes on whose user stack is walked by other programs. */
 int on_walked(void *ctx)
 {
-	int first = 0;
-	struct stack *stack = stack_scratch.lookup(&first);
+	walk_interpreted_stack(ctx);
+	return store_fault(ctx);
+}
 
-	return stack ? store_fault(ctx, stack) : 0;
+/* Where a fault goes on whose Python functions are walked by other programs. */
+int on_interpreted(void *ctx)
+{
+	return store_fault(ctx);
 }
 
 int on_minor_fault(void *ctx)

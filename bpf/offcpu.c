@@ -104,17 +104,17 @@ inlined void end_block(u64 next, u64 now)
 	count(count_sample(&block.key, now - block.since, half) ? EVENTS : LOST_MAP_FULL);
 }
 
-/* The rest of a switch, once the user stack of the task that leaves is there. */
-inlined int begin_block(struct bpf_raw_tracepoint_args *ctx, struct stack *stack)
+/* The rest of a switch, once the stacks of the task that leaves are there. */
+inlined int begin_block(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct switched switched = {};
 	struct block block = {};
-	struct stack *interpreted;
 	u32 tid = bpf_get_current_pid_tgid();
 	u64 leader = 0;
-	int half = half_in_use();
+	int first = 0, half = half_in_use();
+	struct stack *stack = stack_scratch.lookup(&first);
 
-	if (half < 0)
+	if (half < 0 || !stack)
 		return 0;
 	read_switch(ctx, &switched);
 	READ(task_struct, group_leader, &leader, switched.previous);
@@ -125,9 +125,7 @@ inlined int begin_block(struct bpf_raw_tracepoint_args *ctx, struct stack *stack
 		block.key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
 	block.key.kernel = store_stack(stack, half);
-	interpreted = fill_interpreted_stack(block.key.pid);
-	if (interpreted && interpreted->depth)
-		block.key.interpreted = store_stack(interpreted, half);
+	block.key.interpreted = store_interpreted_stack(half);
 	block.since = bpf_ktime_get_ns();
 	if (blocked.update(&tid, &block))
 		count(LOST_MAP_FULL);
@@ -156,16 +154,21 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	walk_user_stack_of_task(ctx, stack);
-	return begin_block(ctx, stack);
+	walk_interpreted_stack(ctx);
+	return begin_block(ctx);
 }
 
 /* Where a switch goes on whose user stack is walked by other programs. */
 int on_walked(struct bpf_raw_tracepoint_args *ctx)
 {
-	int first = 0;
-	struct stack *stack = stack_scratch.lookup(&first);
+	walk_interpreted_stack(ctx);
+	return begin_block(ctx);
+}
 
-	return stack ? begin_block(ctx, stack) : 0;
+/* Where a switch goes on whose Python functions are walked by other programs. */
+int on_interpreted(struct bpf_raw_tracepoint_args *ctx)
+{
+	return begin_block(ctx);
 }
 
 /* Bits of preempt_count: an NMI or an interrupt is at work, or a softirq. */

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_right
 from typing import NamedTuple
 
+from ebtop.cpython.evaluators import find_evaluators
 from ebtop.cpython.layout import DEBUG_OFFSETS_BYTES, Layout, LayoutError, Version, layout_of, version_of
 from ebtop.process.elf import EM_X86_64, ElfFile
 from ebtop.process.elf_lookup import Symbol, find_exported, find_local
@@ -27,10 +29,11 @@ class Build(NamedTuple):
     runtime: int
     """ELF virtual address of _PyRuntime."""
     evaluators: tuple[range, ...]
-    """ELF virtual addresses of the function that runs Python functions."""
+    """ELF virtual addresses of the function that runs Python functions, sorted."""
 
     def is_evaluator(self, address: int) -> bool:
-        return any(address in part for part in self.evaluators)
+        at = bisect_right(self.evaluators, address, key=lambda part: part.start)
+        return at > 0 and address in self.evaluators[at - 1]
 
 
 def find_build(elf: ElfFile, file_name: str) -> Build | None:
@@ -54,7 +57,7 @@ def find_build(elf: ElfFile, file_name: str) -> Build | None:
             unread = ""
         except LayoutError as error:
             unread = str(error)
-    evaluators = (range(evaluate.address, evaluate.address + evaluate.size),)
+    evaluators = find_evaluators(elf, evaluate)
     return Build(title, layout, unread, runtime.address if runtime is not None else 0, evaluators)
 
 

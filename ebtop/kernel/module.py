@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from ebtop.errors import EbtopError
@@ -118,12 +119,23 @@ class Module:
         return sum(ring.lost for ring in self._rings.values())
 
     def attach_later(self) -> None:
-        """Load and attach what was left for later. Raises LoadError; the rest works on without."""
+        """Load and attach what was left for later: the programs of each program array, or none of them.
+
+        Raises LoadError, the first of them; the rest works on without.
+        """
         later, self._later = self._later, []
-        for (program, hook), code in later:
-            self._load(program, hook, code)
-        for attachment, _ in later:
-            self._attach(attachment)
+        failed: list[LoadError] = []
+        for _, group in groupby(later, lambda item: getattr(item[0].hook, "program_array", "")):
+            chain = list(group)
+            try:
+                for (program, hook), code in chain:
+                    self._load(program, hook, code)
+                for attachment, _ in chain:
+                    self._attach(attachment)
+            except LoadError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def detach(self) -> None:
         """Stop the programs from running; what they left in the maps can still be read."""

@@ -36,7 +36,7 @@ class CpuProbe(StackProbe):
 
     @classmethod
     def later_attachments(cls, settings: Settings) -> Sequence[Attachment]:
-        return settings.user_stacks.chain("on_walked", Sampler(settings.hertz).prog_type)
+        return cls.chains(settings, Sampler(settings.hertz).prog_type)
 
     @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:

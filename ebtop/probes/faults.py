@@ -38,7 +38,7 @@ class FaultsProbe(StackProbe):
 
     @classmethod
     def later_attachments(cls, settings: Settings) -> Sequence[Attachment]:
-        return settings.user_stacks.chain("on_walked", PeriodSampler(MINOR_FAULTS, 1).prog_type)
+        return cls.chains(settings, PeriodSampler(MINOR_FAULTS, 1).prog_type)
 
     @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:

@@ -47,7 +47,7 @@ class OffCpuProbe(StackProbe):
 
     @classmethod
     def later_attachments(cls, settings: Settings) -> Sequence[Attachment]:
-        return settings.user_stacks.chain("on_walked", TAIL_CALL_OF_RAW_TRACEPOINT)
+        return cls.chains(settings, TAIL_CALL_OF_RAW_TRACEPOINT)
 
     @classmethod
     def constants(cls, settings: Settings) -> dict[str, int]:

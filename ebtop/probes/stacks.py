@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from ebtop.kernel.module import Module
+from ebtop.kernel.attach import TailCall
+from ebtop.kernel.module import Attachment, Module
 from ebtop.probes.base import Context, Probe, Settings, comm_text
 from ebtop.unwind import CONSTANTS as UNWIND_CONSTANTS
+from ebtop.unwind.ends import End
 
 _HALVES = 2
 _FIRST_DRAIN_S = 0.3
@@ -23,6 +25,8 @@ Stacks = dict[int, Stack]
 _NOT_THERE: Stack = ((), 0)
 _NO_STACK, _LOST_STACK = 0, 2
 """In place of a hash, bpf/samples.h."""
+_FIND, _WALK, _DONE = range(3)
+"""Slots of cpython_programs, bpf/cpython.h."""
 
 
 class RawSample(NamedTuple):
@@ -53,8 +57,8 @@ class RawSample(NamedTuple):
     """Hash of a user stack that the kernel left to user space to walk, which ebtop.unwind.handed_over has then."""
     interpreted: tuple[int, ...] = ()
     """Python functions, leaf first, as bpf/cpython.h hands them over."""
-    interpreted_cut: int = 0
-    """Not 0: there were more of them."""
+    interpreted_cut: bool = False
+    """There were more of them."""
 
 
 class SampleKey(NamedTuple):
@@ -110,6 +114,14 @@ class StackProbe(Probe):
     def headers(cls, settings: Settings) -> dict[str, str]:
         return {"user_stack.h": settings.user_stacks.header}
 
+    @staticmethod
+    def chains(settings: Settings, prog_type: int) -> Sequence[Attachment]:
+        """The programs that a sample goes through after the first, which is of this type."""
+        # In this order: a walk must not begin before there is something at its end.
+        places = ("on_interpreted", _DONE), ("cpython_walk", _WALK), ("cpython_find", _FIND)
+        python = [Attachment(program, TailCall("cpython_programs", slot, prog_type)) for program, slot in places]
+        return (*python, *settings.user_stacks.chain("on_walked", prog_type))
+
     @classmethod
     def constants(cls, settings: Settings) -> dict[str, int]:
         return UNWIND_CONSTANTS
@@ -164,7 +176,7 @@ class StackProbe(Probe):
         """A sample with its stacks and names."""
         user, cut = self._find(key.user)
         kernel, _ = self._find(key.kernel)
-        interpreted, interpreted_cut = self._find(key.interpreted) if key.interpreted else _NOT_THERE
+        interpreted, end = self._find(key.interpreted) if key.interpreted else _NOT_THERE
         user_missing = not user and not cut and key.user not in (_NO_STACK, _LOST_STACK)
         handed_over = key.user if user_missing and self._hands_over else 0
         others = (kernel, key.kernel), (interpreted, key.interpreted)
@@ -174,7 +186,7 @@ class StackProbe(Probe):
         return RawSample(
             time_ns, key.pid, comm_text(key.comm), key.uid, self.context.cgroups.path(key.cgroup), self.kind, samples,
             user, kernel, cut, "" if key.thread == key.comm else comm_text(key.thread), period_ns,
-            handed_over=handed_over, interpreted=interpreted, interpreted_cut=interpreted_cut,
+            handed_over=handed_over, interpreted=interpreted, interpreted_cut=bool(interpreted) and end != End.WHOLE,
         )  # fmt: skip
 
     def find(self, stack_hash: int) -> Stack | None:

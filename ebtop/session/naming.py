@@ -139,7 +139,7 @@ class NamingThread:
             truncated_user=ends.is_short(sample.cut),
             whole_user=ends.is_whole(sample.cut),
             interpreted=sample.interpreted,
-            truncated_interpreted=bool(sample.interpreted_cut),
+            truncated_interpreted=sample.interpreted_cut,
         )
         cut = ends.reason(sample.cut, reaches_entry)
         if sample.kind == OFFCPU:

@@ -15,6 +15,7 @@ import pytest
 from ebtop.cpython.layout import NEWEST, OLDEST
 from ebtop.probes.base import Settings
 from ebtop.store.records import Frame, StackRecord
+from ebtop.unwind import UnwindTables
 from tests.lab.collect import Collector
 from tests.lab.interpreters import HOT, HotPython, builds
 from tests.lab.process import Workload
@@ -23,11 +24,12 @@ pytestmark = pytest.mark.usefixtures("root")
 
 HZ, FAST_HZ = 997, 3989
 """Primes, to keep out of step with the workload."""
-SAMPLES = 4000
-"""Three standard deviations of a share are 2.4 points then."""
-FEW_SAMPLES = 80
+SAMPLES = 3000
+"""Three standard deviations of a share are 2.7 points then."""
+FEW_SAMPLES = 50
 READ = [path for path, version in builds().items() if OLDEST <= version <= NEWEST]
 UNREAD = {path: version for path, version in builds().items() if not OLDEST <= version <= NEWEST}
+EVALUATE = "_PyEval_EvalFrameDefault"
 CALLERS = ("<module>", "main", "work_on", "work")
 
 Measured = tuple[list[StackRecord], dict[str, float]]
@@ -83,7 +85,7 @@ def measured(started: dict[str, HotPython], hertz: int, samples: int) -> dict[st
     with ExitStack() as running:
         for program in started.values():
             running.enter_context(program)
-        collected = running.enter_context(Collector(["cpu"], Settings(hertz=hertz)))
+        collected = running.enter_context(Collector(["cpu"], Settings(hertz=hertz, user_stacks=UnwindTables())))
         collected.wait_until(lambda c: all(total(walked(c, p.pid)) > samples for p in started.values()))
         truths = {name: program.end() for name, program in started.items()}
         return {name: (walked(collected, program.pid), truths[name]) for name, program in started.items()}
@@ -110,6 +112,25 @@ def closely() -> dict[str, Measured]:
 def test_functions_have_their_shares(closely: dict[str, Measured]) -> None:
     for result in closely.values():
         check_shares(result)
+
+
+def kinds_between(record: StackRecord) -> list[str]:
+    """What stands between the function that sorts and the key function that is called for it."""
+    names = [short(frame) for frame in record.frames]
+    return [frame.kind for frame in record.frames[names.index("work") + 1 : names.index("<lambda>")]] or ["nothing"]
+
+
+def test_python_functions_stand_where_they_ran_among_native_ones(closely: dict[str, Measured]) -> None:
+    """Where the native stack is whole: sorted() is between its caller and the function that it calls."""
+    for records, _ in closely.values():
+        first = min(r.time_ns for r in records if r.complete)
+        whole = [r for r in records if r.complete]
+        assert total(whole) >= 0.97 * total(r for r in records if r.time_ns > first)
+        matched = [r for r in whole if not any(f.name == EVALUATE or f.kind == "cut" for f in r.frames)]
+        assert total(matched) >= 0.98 * total(whole)
+        in_key = [r for r in whole if {"work", "<lambda>"} <= {short(f) for f in python_frames(r)}]
+        right = [r for r in in_key if r.frames[0].name == "_start" and set(kinds_between(r)) <= {"native", "unknown"}]
+        assert total(right) >= 0.98 * total(in_key) > 0
 
 
 def test_functions_have_their_shares_in_threads() -> None:
@@ -152,8 +173,6 @@ def test_c_extension_below_its_caller(closely: dict[str, Measured]) -> None:
     in_zlib = [r for r in inside if r.frames[-1].module.startswith(("libz", "zlib"))]
     assert total(in_zlib) >= 0.8 * total(inside) > 0
     for record in in_zlib:
-        kinds = [frame.kind for frame in record.frames]
-        assert "interpreted" not in kinds[kinds.index("interpreted") + len(python_frames(record)) :]
         assert short(python_frames(record)[-1]) == "hot_zlib"
 
 
