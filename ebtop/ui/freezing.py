@@ -140,7 +140,7 @@ def _free_path(host: str) -> Path:
 def _done(said: dict[str, Any]) -> Done:
     file, folder = Path(said["file"]), Path(said["folder"])
     masked, problems = said.get("masked"), said.get("problems") or []
-    parts = [f"frozen: {file} and {folder}/"]
+    parts = [f"frozen: {file} and its bundle in {folder.name}/"]
     if masked:
         parts.append(f"{plural(masked, 'secret')} masked")
     if masked is None:

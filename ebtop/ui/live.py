@@ -385,7 +385,7 @@ class LiveApp(ViewApp, inherit_bindings=False):
         from ebtop.ui import clipboard
 
         report = await clipboard.copy(copied.text, copied.what, self._driver.write if self._driver else None)
-        told = f"{before}; {copied.what} copied" if before and report.worked else report.line()
+        told = f"{copied.what} copied; {before}" if before and report.worked else report.line()
         self.announce(told, "text" if report.worked else "bad")
         # A clipboard tool that failed may have written to the terminal.
         self.screen.refresh()

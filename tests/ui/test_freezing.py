@@ -57,7 +57,7 @@ async def test_a_snapshot_is_written_while_the_screen_goes_on(start: Start, tmp_
         assert freezer.asked[0][0] == "slow"
         assert freezer.asked[0][1].startswith("<svg")
         assert "snapshot" not in freezer.asked[0][1].partition("EXEC")[2][-2000:]
-        assert "frozen: /tmp/a.ebtop and /tmp/a/; path copied" in ui.screen()[-1]
+        assert "path copied; frozen: /tmp/a.ebtop and /tmp/a/" in ui.screen()[-1]
         assert (tmp_path / "ebtop" / "copied.txt").read_text() == "/tmp/a.ebtop"
 
 

@@ -30,8 +30,9 @@ _MEMORY = 8 << 20
 """Bytes of the chapter that is being written, kept for the sake of the codec."""
 _MAX_WAITING = 40_000
 """Records that may wait to be written, about 30 MB; then batches are given up, and counted."""
-_RESERVED, _RESERVED_SHARE = 64 << 20, 20
-"""Free space that is left on the file system: bytes, or one part in so many where it is small."""
+_RESERVED, _RESERVED_SHARE, _LEAST_RESERVED = 64 << 20, 20, 1 << 20
+"""Free space that is left on the file system: bytes, or one part in so many where it is small, but always so much that
+the file can be ended."""
 
 
 class Progress(NamedTuple):
@@ -241,7 +242,7 @@ class Recorder:
     def _nearly_full(self) -> bool:
         disk = os.statvfs(self._rotation.path.parent)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        return free < min(_RESERVED, total // _RESERVED_SHARE)
+        return free < max(_LEAST_RESERVED, min(_RESERVED, total // _RESERVED_SHARE))
 
     def _new_history(self) -> History:
         return History(self._lock, 0, _MEMORY, self._packed)
