@@ -47,6 +47,7 @@ enum cfa_kind {
 	CFA_SIGNAL,		/* what rt_sigreturn(2) goes back to */
 	CFA_STOP,		/* there is no caller */
 	CFA_UNSUPPORTED,
+	CFA_NOT_READ,		/* code that came since the table was made */
 };
 
 enum rbp_kind {
@@ -365,6 +366,8 @@ inlined u32 step(struct walk *walk, struct stack *stack)
 	kind = rule_of(walk)->cfa_kind;
 	if (kind == CFA_STOP)
 		return END_WHOLE;
+	if (kind == CFA_NOT_READ)
+		return END_NO_TABLE;
 	if (kind == CFA_GAP)
 		end = step_by_frame_pointer(walk);
 	else if (kind == CFA_SIGNAL)

@@ -101,7 +101,7 @@ class CodeCache:
             if back == _UNUSED_SEGMENT:
                 return None
             if not back:
-                return self._in_block(memory, heap.low + (segment << heap.segment_shift))
+                return self.blob_in(memory, heap, segment)
             segment -= back
         return None
 
@@ -125,7 +125,9 @@ class CodeCache:
                     yield blob
             at += length << heap.segment_shift
 
-    def _in_block(self, memory: ProcessMemory, block: int) -> CodeBlob | None:
+    def blob_in(self, memory: ProcessMemory, heap: CodeHeap, segment: int) -> CodeBlob | None:
+        """What the block holds that begins at a segment; None for a free one. Raises UnreadableMemory."""
+        block = heap.low + (segment << heap.segment_shift)
         data = memory.read(block, self._block_size + self._header_size)
         if not _unpack(data, 0, self._block_used):
             return None

@@ -29,7 +29,12 @@ class Jvm(NamedTuple):
 
 def find_libjvm(process: Process) -> Mapping | None:
     """The executable mapping of the JVM's library; None where the process is no JVM."""
-    return next((m for m in process.mappings if m.file.path.endswith(_LIBRARY)), None)
+    return next((m for m in process.mappings if is_libjvm(m)), None)
+
+
+def is_libjvm(mapping: Mapping) -> bool:
+    """Whether a mapping is of a JVM's library, by its name."""
+    return mapping.file.path.endswith(_LIBRARY)
 
 
 def open_jvm(processes: Processes, process: Process, library: Mapping) -> Jvm:

@@ -119,6 +119,10 @@ class TableArena:
         while self.nbytes > budget and self._placed:
             self._evict(self._least_used())
 
+    def remove(self, number: int) -> None:
+        """A table is not needed any more."""
+        self._evict(number)
+
     def _least_used(self) -> int:
         return min(self._placed, key=lambda number: (self._placed[number].used_at, self._placed[number].uses))
 

@@ -8,11 +8,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader, Segment, file_to_address
+from ebtop.process.elf import PF_X, BytesReader, ElfError, ElfFile, FileReader, Segment, file_to_address
 from ebtop.process.mappings import MappedFile, Mapping, read_mappings
 from ebtop.process.open_mapped import open_mapped
 from ebtop.process.processes import Processes
 from ebtop.unwind.arena import TABLE_MISSING, base_address
+from ebtop.unwind.jvms import GeneratedTable, is_generated
 from ebtop.unwind.table import UnwindTable
 
 VDSO = b"[vdso]"
@@ -117,6 +118,22 @@ class Binaries:
             self._tables.move_to_end(binary.key)
         return table
 
+    def add_generated(self, made: GeneratedTable) -> Binary:
+        """The binary that stands for code a JVM generated, its table at hand."""
+        size = made.mapping.end - made.mapping.start
+        segment = Segment(PF_X, 0, made.mapping.start - made.bias, size)
+        binary = Binary(made.mapping.file, (segment,), size)
+        self._remember(made.mapping.file, binary, self._clock())
+        self.learn(binary, made.table)
+        return binary
+
+    def forget(self, file: MappedFile) -> None:
+        """Code that a JVM generated is not as it was."""
+        found = self._by_file.pop(file, None)
+        table = self._tables.pop(found[0].key, None) if found is not None else None
+        if table is not None:
+            self._tables_bytes -= table.nbytes
+
     def _binary(self, fd: int) -> Binary:
         status = os.fstat(fd)
         key = _key(status)
@@ -174,8 +191,8 @@ class Binaries:
 
 
 def may_have_table(file: MappedFile) -> bool:
-    """Whether what is mapped is a binary at all, and no memory that code was written to."""
-    return file.on_disk or file.path == VDSO
+    """Whether what is mapped is a binary at all, or code of which a table was made, and no other memory."""
+    return file.on_disk or file.path == VDSO or is_generated(file)
 
 
 def _key(status: os.stat_result) -> Hashable:

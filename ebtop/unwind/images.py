@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -18,7 +18,7 @@ _ANONYMOUS = (b"//anon", b"")
 class Image:
     """The executable mappings of one process. Forked ones share the list, which is never changed in place."""
 
-    __slots__ = ("changed", "mappings", "pid", "read_at", "sampled", "starts", "whole")
+    __slots__ = ("changed", "generated", "mappings", "pid", "read_at", "sampled", "spans", "starts", "whole")
 
     def __init__(self, pid: int, mappings: Iterable[Mapping], *, whole: bool) -> None:
         self.pid = pid
@@ -28,34 +28,53 @@ class Image:
         """Since somebody took them over and cleared this."""
         self.sampled = False
         """Whether anybody has to know it once it is gone."""
+        self.generated: tuple[Mapping, ...] = ()
+        """Code that was made at run time and of which there are tables: parts of `mappings`; not a child's."""
         self.read_at = 0.0
         self.set(mappings)
 
     def set(self, mappings: Iterable[Mapping]) -> None:
         self.mappings = sorted(mappings)
-        self.starts = [m.start for m in self.mappings]
+        self._overlay()
+
+    def set_generated(self, generated: Iterable[Mapping]) -> None:
+        """There are tables of these parts now, and of no others."""
+        self.generated = tuple(generated)
+        self._overlay()
+
+    def _overlay(self) -> None:
+        self.spans = self.mappings
+        for mapping in self.generated:
+            self.spans = _with(self.spans, mapping)
+        self.starts = [m.start for m in self.spans]
         self.changed = True
 
     def find(self, address: int) -> Mapping | None:
         at = bisect_right(self.starts, address) - 1
-        if at < 0 or address >= self.mappings[at].end:
+        if at < 0 or address >= self.spans[at].end:
             return None
-        return self.mappings[at]
+        return self.spans[at]
 
     def add(self, new: Mapping) -> None:
         """A mapping takes the place of what was there."""
-        if len(self.mappings) >= MAPPINGS_MAX or new in self.mappings[bisect_right(self.starts, new.start) - 1 :][:1]:
-            return
-        kept: list[Mapping] = [new]
-        for m in self.mappings:
-            if m.end <= new.start or m.start >= new.end:
-                kept.append(m)
-                continue
-            if m.start < new.start:
-                kept.append(m._replace(end=new.start))
-            if m.end > new.end:
-                kept.append(m._replace(start=new.end, offset=m.offset + new.end - m.start))
-        self.set(kept)
+        at = bisect_left(self.mappings, new)
+        if len(self.mappings) < MAPPINGS_MAX and self.mappings[at : at + 1] != [new]:
+            self.set(_with(self.mappings, new))
+
+
+def _with(mappings: list[Mapping], new: Mapping) -> list[Mapping]:
+    """`mappings` with one more, which takes the place of what was there; sorted."""
+    kept = [new]
+    for m in mappings:
+        if m.end <= new.start or m.start >= new.end:
+            kept.append(m)
+            continue
+        if m.start < new.start:
+            kept.append(m._replace(end=new.start))
+        if m.end > new.end:
+            kept.append(m._replace(start=new.end, offset=m.offset + new.end - m.start))
+    kept.sort()
+    return kept
 
 
 class Images:
@@ -135,5 +154,8 @@ class Images:
 def _child(parent: Image, pid: int) -> Image:
     child = Image.__new__(Image)
     child.pid, child.whole, child.changed, child.read_at = pid, True, True, parent.read_at
-    child.mappings, child.starts, child.sampled = parent.mappings, parent.starts, False
+    child.generated, child.sampled = (), False
+    child.mappings, child.spans, child.starts = parent.mappings, parent.spans, parent.starts
+    if parent.generated:
+        child.set(parent.mappings)
     return child

@@ -61,7 +61,7 @@ class Installed:
     def install(self, image: Image) -> None:
         """Tell the kernel a process's mappings, in place of what it knows of them."""
         image.changed = False
-        mappings = _merged(image.mappings)
+        mappings = _merged(image.spans)
         spans = [self._span(mapped) for mapped in mappings]
         first = self._space.put(spans) if spans else None
         self._drop(image.pid)

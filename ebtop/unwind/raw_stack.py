@@ -87,6 +87,8 @@ class _Frame:
             return rule
         if rule.cfa == Cfa.STOP:
             return End.WHOLE
+        if rule.cfa == Cfa.NOT_READ:
+            return End.NO_TABLE
         if rule.cfa == Cfa.GAP:
             return self._by_frame_pointer()
         try:

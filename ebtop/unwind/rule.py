@@ -27,6 +27,8 @@ class Cfa(IntEnum):
     """The return address is undefined: the outermost frame, the stack is whole."""
     UNSUPPORTED = 6
     """There is a description, but not one of these."""
+    NOT_READ = 7
+    """Where a compiler at run time puts its code: what is there came since the table was made."""
 
 
 class FramePointer(IntEnum):
@@ -67,6 +69,7 @@ GAP = Rule(Cfa.GAP)
 STOP = Rule(Cfa.STOP)
 SIGNAL = Rule(Cfa.SIGNAL)
 UNSUPPORTED = Rule(Cfa.UNSUPPORTED)
+NOT_READ = Rule(Cfa.NOT_READ)
 
 
 class RuleSet:

@@ -27,7 +27,8 @@ from ebtop.unwind.ends import End
 from ebtop.unwind.handed_over import HandedOver, WalkedStack
 from ebtop.unwind.images import Image, Images
 from ebtop.unwind.installed import Installed
-from ebtop.unwind.rule import GAP, Rule
+from ebtop.unwind.jvms import GeneratedTable, Jvms
+from ebtop.unwind.rule import GAP, Cfa, Rule
 from ebtop.unwind.table import UnwindTable
 from ebtop.unwind.table_cache import TableCache
 from ebtop.unwind.table_maker import TableMaker
@@ -94,6 +95,7 @@ class Unwinder:
         self._arena = TableArena(maps, self._on_evict)
         self._installed = Installed(maps, self._binaries)
         self._images = Images()
+        self._jvms = Jvms()
         self._ring = Ring(maps["unwind_raw"], raw_layout)
         self._registers = sum(name.startswith("registers") for name in raw_layout.fields)
         self._control = mmap.mmap(maps["unwind_control"].fd, mmap.PAGESIZE, mmap.MAP_SHARED)
@@ -143,6 +145,7 @@ class Unwinder:
         self._handed_over.end()
         if self._side_band is not None:
             self._side_band.close()
+        self._jvms.close()
         self._ring.close()
         self._control.close()
         self._installed.close()
@@ -198,6 +201,7 @@ class Unwinder:
             else:
                 self._apply(item)
         self._install_changed(began)
+        self._take_generated()
         self._make_tables()
         self._handed_over.settle(began, stacks=not self._waits)
         self._sweep(began)
@@ -221,6 +225,8 @@ class Unwinder:
             if gone.mappings and (gone.sampled or gone.pid in self._installed):
                 self._handed_over.put_mappings(gone.pid, gone.mappings)
             self._installed.remove(gone.pid)
+            self._jvms.forget(gone.pid)
+            self._remove_generated(gone.generated)
         if isinstance(event, Forked):
             self._installed.inherit(event.parent, event.pid)
         elif isinstance(event, NewMapping):
@@ -238,7 +244,7 @@ class Unwinder:
                 if self._early < 1 or not image.whole:
                     continue
                 self._early -= 1
-            self._installed.install(image)
+            self._install(image)
         self._changed.clear()
 
     def _walk(self, raw: _Raw, *, may_wait: bool = True) -> None:
@@ -246,8 +252,10 @@ class Unwinder:
         if raw.image is None:
             raw = raw._replace(image=self._images.get(raw.pid))
         assert raw.image is not None
-        rules = _Rules(raw.image, self._images, self._binaries)
+        rules = _Rules(raw.image, self._images, self._binaries, self._look_at_new_code)
         raw.image.sampled = True
+        if raw.pid not in self._installed:
+            self._jvms.note(raw.pid, raw.image.mappings)
         addresses, end = raw_stack.walk(raw.registers, raw.ip, bool(raw.after), raw.stack, rules.find)
         self._install_sampled(raw.image)
         waits = end == End.NO_TABLE and may_wait and rules.to_make is not None and self._may_wait(raw)
@@ -262,7 +270,7 @@ class Unwinder:
     def _install_sampled(self, image: Image) -> None:
         is_current = self._images.known(image.pid) is image
         if is_current and image.mappings and (image.changed or image.pid not in self._installed):
-            self._installed.install(image)
+            self._install(image)
 
     def _may_be_placed(self, binary: Binary) -> bool:
         return binary not in self._unplaced
@@ -318,6 +326,43 @@ class Unwinder:
                 self._log(f"{what}, more than the {self.budget >> 10} KiB for all; its stacks are cut")
         self._installed.use_table(binary)
 
+    def _install(self, image: Image) -> None:
+        self._installed.install(image)
+        self._jvms.note(image.pid, image.mappings)
+
+    def _take_generated(self) -> None:
+        """Tables of what JVMs compiled since, in the place of those before."""
+        for pid, tables in self._jvms.new_tables().items():
+            image = self._images.known(pid)
+            if image is None:
+                self._jvms.forget(pid)
+            else:
+                self._use_generated(image, tables)
+
+    def _look_at_new_code(self, image: Image) -> bool:
+        """A stack leads through code that is in no table yet; returns whether there are new tables now."""
+        tables = self._jvms.tables_now(image.pid) if self._images.known(image.pid) is image else []
+        if tables:
+            self._use_generated(image, tables)
+        return bool(tables)
+
+    def _use_generated(self, image: Image, tables: list[GeneratedTable]) -> None:
+        before = image.generated
+        for made in tables:
+            self._place(self._binaries.add_generated(made), made.table, made.mapping)
+        image.set_generated([made.mapping for made in tables])
+        self._install(image)
+        self._remove_generated(before)
+
+    def _remove_generated(self, mappings: tuple[Mapped, ...]) -> None:
+        for mapped in mappings:
+            binary = self._binaries.known(mapped.file)
+            self._binaries.forget(mapped.file)
+            if binary is not None and binary.table_number:
+                self._arena.remove(binary.table_number)
+            if binary is not None:
+                self._unplaced.discard(binary)
+
     def _on_evict(self, number: int) -> None:
         binary = self._numbers.pop(number)
         binary.table_number = 0
@@ -336,6 +381,11 @@ class Unwinder:
         for pid in self._installed.pids():
             if not os.path.exists(f"/proc/{pid}"):
                 self._installed.remove(pid)
+                self._jvms.forget(pid)
+                image = self._images.known(pid)
+                if image is not None and image.generated:
+                    self._remove_generated(image.generated)
+                    image.set_generated(())
         self._arena.look_at_uses(now)
         self._arena.shrink(self.budget, now)
         if self._arena.nbytes > self.budget // 2:
@@ -354,10 +404,13 @@ class Unwinder:
 class _Rules:
     """Finds rules for one stack, and notes which tables there are none of."""
 
-    def __init__(self, image: Image, images: Images, binaries: Binaries) -> None:
+    def __init__(
+        self, image: Image, images: Images, binaries: Binaries, look_at_new_code: Callable[[Image], bool]
+    ) -> None:
         self._image = image
         self._images = images
         self._binaries = binaries
+        self._look_at_new_code = look_at_new_code
         self.not_placed: dict[Binary, Mapped] = {}
         """Whose table is not in the kernel."""
         self.to_make: Binary | None = None
@@ -370,7 +423,7 @@ class _Rules:
         if mapped is None:
             return End.NO_MAPPING
         if not may_have_table(mapped.file):
-            return GAP
+            return self._of_new_code(pc)
         binary = self._binaries.find(self._image.pid, mapped)
         if binary is None:
             return End.NO_TABLE
@@ -384,4 +437,8 @@ class _Rules:
             self.not_placed[binary] = mapped
             self.to_make = binary
             return End.NO_TABLE
-        return table.rule(pc - bias)
+        rule = table.rule(pc - bias)
+        return self._of_new_code(pc) if rule.cfa == Cfa.NOT_READ else rule
+
+    def _of_new_code(self, pc: int) -> Rule | End:
+        return self.find(pc) if self._look_at_new_code(self._image) else GAP

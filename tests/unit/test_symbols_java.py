@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE, Popen
 
 import pytest
 
@@ -16,8 +14,9 @@ from ebtop.process.memory import ProcessMemory, UnreadableMemory
 from ebtop.process.processes import Processes
 from ebtop.store.records import Frame
 from ebtop.symbols.symbolizer import Symbolizer
+from tests.lab import jvm
+from tests.lab.jvm import Running
 
-SOURCES = Path(__file__).parent.parent / "lab" / "c"
 NAMES = {
     "interpreter": Frame("[Java interpreter]", "interpreted", ""),
     "run": Frame("org.shop.Cart$Item.total", "jit", ""),
@@ -34,41 +33,9 @@ class Clock:
         return self.now
 
 
-class Running:
-    """The program, with its code in place."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = Popen([program], stdin=PIPE, stdout=PIPE, text=True, bufsize=1)
-        self.pid = self.process.pid
-        self.code: dict[str, int] = {}
-
-    def start(self) -> None:
-        self.code = dict(zip(NAMES, [int(word, 16) for word in self._ask("s").split()], strict=True))
-
-    def do(self, command: str) -> None:
-        assert self._ask(command) == "done\n"
-
-    def _ask(self, command: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(command)
-        self.process.stdin.flush()
-        return self.process.stdout.readline()
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture(scope="module", params=[17, 25])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("jvm")
-    library, program = directory / "libjvm.so", directory / "java"
-    layout = f"-DLAYOUT={request.param}"
-    subprocess.run(["gcc", layout, "-shared", "-fPIC", "-o", library, SOURCES / "jvm_tables.c"], check=True)
-    link = [library, f"-Wl,-rpath,{directory}"]
-    subprocess.run(["gcc", "-o", program, SOURCES / "jvm_program.c", *link], check=True)
-    return program
+    return jvm.program(tmp_path_factory.mktemp("jvm"), request.param)
 
 
 @pytest.fixture

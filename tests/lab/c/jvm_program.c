@@ -27,6 +27,8 @@ int main(void)
 			replace(run, method("org/shop/Other", "method"));
 		else if (command == 'f')
 			replace(run, 0);
+		else if (command == 'n')
+			printf("%p ", add(0, "nmethod", method("org/shop/New", "one"), 300));
 		else
 			continue;
 		puts("done");
