@@ -47,7 +47,8 @@ class FrameLine(StripWidget):
         frame = self._frame
         kind: list[Run] = [(KIND_WORDS.get(frame.kind, frame.kind), KIND_STYLES.get(frame.kind, "dim"))]
         if frame.module and frame.kind not in ("process", "waker"):
-            kind += [(" in ", "dim"), (fit(frame.module, width // 3).rstrip(), "text")]
+            place = f"{frame.file}:{frame.line}" if frame.file else frame.module
+            kind += [(" in ", "dim"), (fit(place, width // 3, middle=bool(frame.file)).rstrip(), "text")]
         room = width - width_of(kind) - 4
         name = fit(title_of(frame), room, middle=True).rstrip()
         return [Line(tuple(self._figures)), Line(((f" {name}   ", "strong"), *kind))]

@@ -185,6 +185,24 @@ async def test_split_by_process_and_thread() -> None:
         assert ui.body[1].split() == ["▏nginx", "45", "%", "▏postgres", "55", "%"]
 
 
+async def test_frames_of_the_interpreter_are_shown_when_asked_for() -> None:
+    def python(name: str) -> Frame:
+        return Frame(name, "interpreted", "app.py", "/srv/app.py", 12)
+
+    glue = [Frame(name, "native", "libpython3.12.so.1.0") for name in ("Py_RunMain", "PyObject_Vectorcall")]
+    record = sampled()._replace(frames=(glue[0], python("main"), glue[1], python("work")), samples=3)
+    async with hosted(CpuPane()) as ui:
+        await ui.second(record)
+        assert drawn(ui) == ["all", "app", "main", "work"]
+        await ui.press("G")
+        assert names(ui).splitlines()[1] == " work   interpreted in /srv/app.py:12"
+        await ui.press("e")
+        assert drawn(ui) == ["all", "app", "Py_RunMain", "main", "PyObject_Vectorcall", "work"]
+        assert "interpreter frames" in ui.title
+        await ui.press("e")
+        assert drawn(ui) == ["all", "app", "main", "work"]
+
+
 async def test_windows_take_in_what_is_kept_and_say_how_much_that_is() -> None:
     async with hosted(CpuPane()) as ui:
         for number in range(75):
