@@ -72,7 +72,7 @@ def compare_extracts(before: Extract, after: Extract, kind: str = "") -> Compari
 def diff_svg(comparison: Comparison) -> str:
     """An icicle in the colours of the difference."""
     flame = comparison.flame
-    lines = [f"difference: {comparison.heading}", *comparison.lines, COLOURS]
+    lines = [f"difference: {comparison.heading}", *comparison.lines, *COLOURS.split(". ")]
     return document(cells(flame.tree), diff_painter(flame), lines)
 
 

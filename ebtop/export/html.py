@@ -13,6 +13,8 @@ from ebtop.export.report import Report, Table, Words
 from ebtop.units import plural
 
 _MOST_ROWS = 500
+_OPEN_ROWS = 30
+"""Of a longer table only the heading is seen at first."""
 _KEYS = (
     "A click on a frame, or Enter, zooms; Esc goes back; / searches, n and N go to the next match and the one before; "
     "arrows move."
@@ -73,7 +75,8 @@ def html_lines(report: Report) -> Iterator[str]:
 
 def _table(table: Table) -> Iterator[str]:
     shown = table.rows[:_MOST_ROWS]
-    yield f"<details open><summary><h2>{table.title}</h2></summary>"
+    opened = " open" if len(shown) <= _OPEN_ROWS else ""
+    yield f"<details{opened}><summary><h2>{table.title}</h2> {plural(len(table.rows), 'row')}</summary>"
     if not shown:
         yield f"<p>{table.nothing}</p></details>"
         return
