@@ -102,7 +102,7 @@ def diff_report(comparison: Comparison, *, drawn: bool) -> Report:
         tuple(comparison.lines),
         tuple(_sections(comparison.diff)),
         tuple(_tables(comparison.diff, comparison.samples)),
-        icicle=_icicle(comparison.flame) if drawn else None,
+        icicles=(_icicle(comparison.flame),) if drawn else (),
     )
 
 

@@ -76,6 +76,11 @@ class Extract:
             return next((p for p in self.profiles if p.kind == self.kind), replace(EMPTY, kind=self.kind))
         return self.profiles[0] if self.profiles else EMPTY
 
+    @property
+    def partial(self) -> bool:
+        """Whether `snapshot` is of a part, and made for it."""
+        return self.chosen is not None or self.from_ns > self.evidence.from_ns
+
     def open_connections(self) -> list[TcpRecord]:
         """What is open at the end, with its bytes so far."""
         live = [_live(row, self.until_ns) for row in self._at_end.tcp if row.open]
@@ -92,7 +97,7 @@ class Extract:
         With a filter or a later start they are made from the records, and from the connections open at the end.
         """
         at_end = self._at_end
-        if self.chosen is None and self.from_ns <= self.evidence.from_ns:
+        if not self.partial:
             return at_end
         store = Store(lambda: self.until_ns, keep_stacks=False, own_histogram=True)
         records = self.evidence.records(self.from_ns, self.until_ns)

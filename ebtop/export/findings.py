@@ -36,7 +36,7 @@ def sections(extract: Extract) -> Iterator[Section]:
     """In the order to read them; those with nothing to say are left out."""
     recent = recent_change(extract)
     for title, findings in (
-        ("CPU", _cpu(extract.profile)),
+        *[(profile.title[0].upper() + profile.title[1:], _stacks(profile)) for profile in extract.profiles],
         ("Programs", _programs(extract, recent)),
         ("Network", _network(extract)),
         ("What changed", _changes(recent) if recent else iter(())),
@@ -77,7 +77,7 @@ def side(extract: Extract, kind: str = "") -> Side:
     return made
 
 
-def _cpu(profile: Profile) -> Iterator[Words]:
+def _stacks(profile: Profile) -> Iterator[Words]:
     if not profile.weight:
         return
     tree = profile.tree

@@ -64,8 +64,7 @@ def html_lines(report: Report) -> Iterator[str]:
     if report.charts:
         yield "<h2>Over time</h2>"
         yield from [chart_svg.chart_svg(chart, report.notes) for chart in report.charts]
-    if report.icicle:
-        drawn = report.icicle
+    for drawn in report.icicles:
         yield f"<h2>{xml(drawn.title)}</h2><p>{_KEYS} {drawn.words}</p>"
         yield f'<div class="icicle-box">{icicle_svg.drawing(drawn.cells, drawn.paint, [drawn.title])}</div>'
     for table in report.tables:

@@ -24,7 +24,7 @@ _SERIES: tuple[tuple[str, str, Callable[[Tick], float | None]], ...] = (
 
 
 def make_report(extract: Extract, *, drawn: bool) -> Report:
-    """Reads all of the extract; some seconds for a big one. `drawn`: with its icicle."""
+    """Reads all of the extract; some seconds for a big one. `drawn`: with icicles, one for each kind of stacks."""
     said, listed = tuple(sections(extract)), tuple(tables(extract))
     about, profile = extract.about(), extract.profile
     return Report(
@@ -34,7 +34,7 @@ def make_report(extract: Extract, *, drawn: bool) -> Report:
         listed,
         tuple(_charts(extract)),
         about.notes,
-        _icicle(profile) if drawn else None,
+        tuple(map(_icicle, extract.profiles)) if drawn else (),
     )
 
 

@@ -76,7 +76,7 @@ class Report(NamedTuple):
     charts: tuple[Chart, ...] = ()
     notes: tuple[Note, ...] = ()
     """Those that charts show."""
-    icicle: Icicle | None = None
+    icicles: tuple[Icicle, ...] = ()
 
 
 def plain(words: Words) -> str:

@@ -99,7 +99,7 @@ def _talkers(extract: Extract) -> Table:
         Column("process", _CODE), Column("pid", _NUMBER), Column("sent", _NUMBER), Column("received", _NUMBER),
         Column("open", _NUMBER), Column("opened", _NUMBER), Column("retransmits", _NUMBER),
     )  # fmt: skip
-    return Table("Talkers", columns, rows, "TCP payload by process", "no TCP connection")
+    return Table("Talkers", columns, rows, f"TCP payload by process{_of_part(extract)}", "no TCP connection")
 
 
 def _peers(extract: Extract) -> Table:
@@ -116,7 +116,7 @@ def _peers(extract: Extract) -> Table:
         Column("open", _NUMBER), Column("opened", _NUMBER), Column("opened/s", _NUMBER), Column("retransmits", _NUMBER),
         Column("processes here", _CODE),
     )  # fmt: skip
-    return Table("Peers", columns, rows, "TCP by remote address and service", "no TCP connection")
+    return Table("Peers", columns, rows, f"TCP by remote address and service{_of_part(extract)}", "no TCP connection")
 
 
 def _connections(extract: Extract) -> Table:
@@ -197,6 +197,11 @@ def _costs(extract: Extract) -> Table:
     figures = [Column(name, _NUMBER) for name in ("events", "lost", "runs", "a run", "maps")]
     columns = (Column("probe"), Column("state"), *figures)
     return Table("What it cost and lost", columns, rows, "since each probe was loaded", "no probe was loaded")
+
+
+def _of_part(extract: Extract) -> str:
+    """Events tell of bytes when a connection ends."""
+    return "; connections that were open before this part may count as a whole" if extract.partial else ""
 
 
 def _user(extract: Extract, row: ExecRow) -> str:

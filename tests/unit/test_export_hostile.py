@@ -12,12 +12,15 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ebtop.export.command import DIFF_FORMATS
+from ebtop.export.diff import compare_extracts
 from ebtop.export.extract import Extract
 from ebtop.export.formats import FORMATS
 from ebtop.store.redact import Redactor
 from ebtop.text import clean
 from tests.unit.hostile_text import NAMES, RAW, hostile_evidence
 from tests.unit.pprof_reader import read_pprof
+from tests.unit.record_makers import at
 
 _SVG_TAGS = {"svg", "g", "rect", "text", "title", "desc", "style", "script"}
 _HTML_TAGS = {
@@ -151,3 +154,23 @@ def test_markdown_has_no_html_no_link_and_whole_tables() -> None:
         else:
             columns = 0
     assert not [line for line in lines if line.startswith("#") and "heading" in line]
+
+
+@pytest.mark.parametrize("name", DIFF_FORMATS)
+def test_a_difference_of_hostile_names_is_as_clean(name: str) -> None:
+    before, after = Extract(hostile_evidence(), None, None, at(14.2)), Extract(hostile_evidence(), None, at(14.2))
+    text = "\n".join(DIFF_FORMATS[name](compare_extracts(before, after)))
+    assert not any(ord(c) < 32 and c != "\n" for c in text)
+    assert not any(raw in text for raw in RAW)
+    if name == "json":
+        assert json.loads(text)["new_commands"]
+    elif name == "svg":
+        root = ElementTree.fromstring(text)
+        assert {e.tag.removeprefix("{http://www.w3.org/2000/svg}") for e in root.iter()} <= _SVG_TAGS
+    elif name == "html":
+        parser = _Html()
+        parser.feed(text)
+        assert set(parser.tags) <= _HTML_TAGS
+        assert parser.tags.count("script") == 1
+    else:
+        assert "<" not in re.sub(r"\\.", "", re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text))
