@@ -24,13 +24,14 @@ def chart_svg(chart: Chart, notes: Sequence[Note]) -> str:
     """Each point is the most in its stretch of time; notes are dashed lines."""
     points = _thinned(chart.points)
     first, last = points[0][0], points[-1][0]
-    highest = max(value for _, value in points) or 1.0
+    highest = max(value for _, value in points)
+    scale = highest or 1.0
     span, floor = max(1, last - first), _HEIGHT - _BOTTOM
 
     def x(time_ns: int) -> float:
         return (time_ns - first) * _WIDTH / span
 
-    line = " ".join([f"{x(t):.1f},{floor - value * (floor - _TOP) / highest:.1f}" for t, value in points])
+    line = " ".join([f"{x(t):.1f},{floor - value * (floor - _TOP) / scale:.1f}" for t, value in points])
     most, mean = _value(highest, chart.unit), _value(sum(v for _, v in chart.points) / len(chart.points), chart.unit)
     marks = [
         f'<line class="note" x1="{x(note.time_ns):.1f}" x2="{x(note.time_ns):.1f}" y1="{_TOP}" y2="{floor}">'

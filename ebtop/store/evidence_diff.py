@@ -91,7 +91,8 @@ class Side:
             port = service_port(record.sport, record.dport, record.direction)
             arrow = {"out": "to ", "in": "from "}.get(record.direction or "", "")
             where = endpoint(record.daddr, port) if record.direction != "in" else f"{record.daddr} (port {port})"
-            self._count(self.peers, arrow + where, 1, record.comm)
+            # One that is open is there; when it was opened is told by its connect or accept.
+            self._count(self.peers, arrow + where, int(record.event != "live"), record.comm)
         elif type(record) is RetransmitRecord:
             pair = f"{record.saddr} > {record.daddr} (port {min(record.sport, record.dport)})"
             self._count(self.retransmits, pair, record.segments, record.comm)

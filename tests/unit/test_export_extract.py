@@ -3,12 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from ebtop.errors import UsageError
+from ebtop.export.chart_svg import chart_svg
 from ebtop.export.extract import Extract
 from ebtop.export.formats import FORMATS, format_of
+from ebtop.export.report import Chart
 from ebtop.export.when import moment
 from ebtop.store.evidence import Note
 from ebtop.store.filter import parse
@@ -162,3 +165,14 @@ def test_moments(text: str, seconds: float) -> None:
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
         moment(text, ListedEvidence())
+
+
+def test_a_chart_says_the_most_and_the_mean() -> None:
+    points = tuple((at(n), float(n == 3)) for n in range(10))
+    drawn = chart_svg(Chart("Execs", "a second", points), [Note(at(4), "<deploy>")])
+    root = ElementTree.fromstring(drawn)
+    texts = [element.text for element in root.iter("text")]
+    assert texts == ["Execs: at most 1.0 a second, 0.1 a second on average", "14:00:00", "14:00:09 UTC"]
+    assert [element.text for element in root.iter("title")] == ["<deploy>"]
+    still = chart_svg(Chart("Execs", "a second", tuple((at(n), 0.0) for n in range(10))), [])
+    assert "at most 0 a second, 0 a second" in still

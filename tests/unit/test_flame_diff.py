@@ -8,6 +8,7 @@ import pytest
 from ebtop.export.diff import compare_extracts, diff_json, diff_report, diff_svg
 from ebtop.export.extract import Extract
 from ebtop.export.markdown import markdown_lines
+from ebtop.store.evidence_diff import Side, compare
 from ebtop.store.flame_diff import FlameDiff, compare_functions, sign_of, step_of
 from ebtop.store.flame_functions import FunctionTable, functions_of
 from ebtop.store.flame_paths import Shape, path_of
@@ -120,6 +121,17 @@ def test_new_and_gone_commands_peers_and_pairs() -> None:
     ]
     assert [(c.name, c.sign) for c in diff.connects] == [("10.0.0.2:443 timeout", "x")]
     assert {c.name: c.sign for c in diff.commands} == {"backup": "*", "cron": "x", "ls": "-"}
+
+
+def test_a_connection_that_stays_open_is_counted_when_it_is_opened_and_there_for_as_long() -> None:
+    opened, still = tcp("connect", 1, key=1), tcp("live", 60, key=1)
+    before, after = Side(60.0), Side(60.0)
+    before.records([opened])
+    after.records([still, tcp("live", 60, key=2, daddr="10.9.9.9")])
+    diff = compare(before, after)
+    assert [(c.name, c.before, c.after) for c in diff.peers] == [("to 10.0.0.2:443", 1.0, 0.0)]
+    assert diff.new_peers == ("to 10.9.9.9:443",)
+    assert diff.gone_peers == ()
 
 
 def test_the_icicle_has_signs_colours_and_both_sides() -> None:
