@@ -143,9 +143,13 @@ def _function(change: FrameChange, samples: Samples) -> dict[str, Any]:
 
 
 def _sign(change: FrameChange, samples: Samples) -> str:
-    """Of the function with its callees, or where that is the same, of its own time."""
+    """Of the function with its callees, or where that is the same, of its own time. Only what has no time at all on one
+    side is new or gone."""
     sign = sign_of(change.total_before, change.total_after, samples)
-    return sign if sign not in "=~" else sign_of(change.own_before, change.own_after, samples)
+    if sign not in "=~":
+        return sign
+    own = sign_of(change.own_before, change.own_after, samples)
+    return {"*": "+", "x": "-"}.get(own, own)
 
 
 def _rates(changes: Sequence[Change]) -> list[dict[str, Any]]:

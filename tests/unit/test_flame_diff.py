@@ -151,6 +151,14 @@ def test_the_icicle_has_signs_colours_and_both_sides() -> None:
     assert any(text.startswith("after: 1,000 samples") for text in texts)
 
 
+def test_a_function_that_only_calls_now_is_not_called_gone() -> None:
+    before = ListedEvidence(stacks=[stack(1, "main", "work", samples=50), stack(1, "main", "work", "help", samples=50)])
+    after = ListedEvidence(stacks=[stack(1, "main", "work", "help", samples=100)])
+    report = diff_report(compare_extracts(Extract(before), Extract(after)), drawn=False)
+    signs = {row[1]: row[0] for row in report.tables[0].rows}
+    assert signs == {"work": "-", "help": "+"}
+
+
 def test_json_and_markdown_say_the_same() -> None:
     comparison = compare_extracts(*before_and_after())
     document = json.loads(diff_json(comparison))
