@@ -175,7 +175,7 @@ def test_stacks_come_at_the_end_and_at_each_interval() -> None:
         assert types[0] == "ready"
         assert types[-1] == "stats"
         assert set(types[1:-1]) == {"stack"}
-        keys = [(line["pid"], line["comm"], *line["frames"], line["complete"]) for line in once[1:-1]]
+        keys = [(line["pid"], line["comm"], *line["frames"], line["cut"]) for line in once[1:-1]]
         assert len(keys) == len(set(keys)), "a stack was printed twice"
         assert sum(line["count"] for line in once[1:-1]) == once[-1]["events"]
         every = ebtop("trace", "cpu", "--json", "--duration", "3200ms", "--rate", "199", "--interval", "1s").objects

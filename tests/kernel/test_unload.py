@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -32,7 +33,16 @@ def ours() -> BpfObjects:
 
 
 def descriptors() -> Counter[str]:
-    """How many of each kind of kernel object this process holds; an iterator is only open while it is read."""
+    """How many of each kind of kernel object this process holds, while no unwind table is being put in its place."""
+    found = [held()]
+    while len(found) < 3 or not found[-1] == found[-2] == found[-3]:
+        time.sleep(0.02)
+        found.append(held())
+    return found[-1]
+
+
+def held() -> Counter[str]:
+    """As they are just now; an iterator is only open while it is read."""
     kinds: Counter[str] = Counter()
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # other threads go on opening and closing files
@@ -94,7 +104,8 @@ def test_all_go(source: LiveSource) -> None:
     proofs = source.close()
     assert {proof.probe for proof in proofs} == set(ALL)
     assert sum(proof.programs for proof in proofs) == len(before.programs)
-    assert sum(proof.maps for proof in proofs) == len(before.maps)
+    # And the unwind tables, which stand in a map and need no descriptor.
+    assert sum(proof.maps for proof in proofs) >= len(before.maps)
     assert not [i for proof in proofs for i in proof.remaining_ids]
     assert not before & bpf_objects.loaded()
     assert source.close() == proofs
