@@ -10,10 +10,9 @@ from ebtop.store.source import NodeLoad
 from ebtop.store.stack_kinds import CPU, FAULTS, OFFCPU, PAGE_BYTES
 from ebtop.units import count, duration, mebibytes, percent, plural, rate
 
-SWITCH_NS, WAKING_NS, FAULT_NS = 3_500, 150, 150
-"""What the probes take at each context switch (two in three are of a thread that blocks), wake-up and page fault (of
-which one in 61 is looked at), as tests/bench/offcpu_cost.py measures it; for a forecast, what they really take is
-measured."""
+SWITCH_NS, WAKING_NS, FAULT_NS = 3_500, 150, 100
+"""What the probes take at each context switch, wake-up and page fault (of which one in 61 is looked at) on a node that
+does other things, too: a forecast. In a storm of nothing else a switch takes a third (tests/bench/offcpu_cost.py)."""
 
 
 class StackWords(NamedTuple):

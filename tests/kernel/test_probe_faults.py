@@ -19,6 +19,11 @@ def faults_in(records: list[StackRecord], function: str) -> int:
     return sum(r.amount for r in records if any(frame.name == function for frame in r.frames))
 
 
+def ways_down(record: StackRecord) -> tuple[str, ...]:
+    names = tuple(frame.name for frame in record.frames)
+    return names[names.index("main") :]
+
+
 @pytest.mark.parametrize(("period", "tolerance"), [(1, 0.0), (61, 0.05)])
 def test_known_faults_are_in_the_function_that_causes_them(period: int, tolerance: float) -> None:
     with cpu.Stacks(6, 2048) as stacks:
@@ -30,6 +35,6 @@ def test_known_faults_are_in_the_function_that_causes_them(period: int, toleranc
     assert faults_in(records, BOTTOM) == pytest.approx(truth.minor_faults, rel=tolerance)
     found = [r for r in records if any(frame.name == BOTTOM for frame in r.frames)]
     assert {(r.kind, r.state, r.complete, r.pid) for r in found} == {("faults", "minor", True, stacks.pid)}
-    # Every way down has its share.
-    assert len({tuple(frame.name for frame in r.frames) for r in found}) == truth.stacks
+    # Every way down has its share, whether libc's part above it was walked by frame pointers at first or by tables.
+    assert len({ways_down(record) for record in found}) == truth.stacks
     assert collected.probe("faults").lost == {}

@@ -60,6 +60,11 @@ def disk(file: Path, times: int) -> Blocker:
     return Blocker("disk", file, times)
 
 
+def switches(count: int) -> Blocker:
+    """Two processes on one CPU that wait for each other in turn; switches and seconds in the truth."""
+    return Blocker("switches", count)
+
+
 def hang() -> Blocker:
     """Waits for ever from its `start` on."""
     return Blocker("hang")

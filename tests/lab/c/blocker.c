@@ -6,6 +6,8 @@
  *                     ebt-writer fills)
  *   disk FILE TIMES   on each line of its input: TIMES times in wait_for_disk, which writes to FILE and syncs
  *   hang              on a line of its input: waits in wait_for_ever
+ *   switches COUNT    on each line of its input: two processes on one CPU send each other a byte, COUNT times; each
+ *                     waits for the other
  *
  * The first line says {"pid":N}; each input line is answered with the truth.
  */
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -180,6 +183,36 @@ static void run_disk(const char *file, int times)
 	}
 }
 
+static void echo(void)
+{
+	char c;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (read(request[0], &c, 1) == 1) {
+		if (write(answer[1], &c, 1) != 1)
+			break;
+	}
+	_exit(0);
+}
+
+static void run_switches(int count)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one) || pipe(request) || pipe(answer))
+		die("switches");
+	if (!fork())
+		echo();
+	while (getchar() == '\n') {
+		double taken = timed(read_once, count);
+
+		printf("{\"switches\":%d,\"seconds\":%.6f}\n", 2 * count, taken);
+		fflush(stdout);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -192,6 +225,8 @@ int main(int argc, char **argv)
 		run_waits(atoi(argv[2]));
 	} else if (!strcmp(mode, "disk") && argc == 4) {
 		run_disk(argv[2], atoi(argv[3]));
+	} else if (!strcmp(mode, "switches") && argc == 3) {
+		run_switches(atoi(argv[2]));
 	} else if (!strcmp(mode, "hang") && argc == 2) {
 		getchar();
 		wait_for_ever();
