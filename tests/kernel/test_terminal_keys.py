@@ -103,10 +103,12 @@ def way_home(screen: str) -> str | None:
     """The key that leads closer to the overview; None = this is it."""
     first = screen.split("\n")[0]
     typing = screen.rstrip().split("\n")[-1].strip().startswith(PROMPTS)
-    if typing or "ebtop" not in first or "overview ›" in screen or not all(pane in screen for pane in PANES):
+    if typing or "ebtop" not in first or "overview ›" in screen or not all(pane in screen for pane in PANES[1:]):
         return "escape"
     if "LIVE" not in first:
         return "space"
+    if "1  CPU" not in screen:  # other stacks in their place
+        return "o"
     return None if probes_on(screen) == 5 else "upper_u"
 
 

@@ -34,6 +34,7 @@ _TCP_STATES = (
     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK",
     "LISTEN", "CLOSING", "NEW_SYN_RECV", "UNKNOWN",
 )  # fmt: skip
+_STACK_STATES = ("sleep", "io", "uninterruptible", "stopped", "minor", "major")
 _MAX_PID = 1 << 22
 _OWNERS = ("exact", "listener", "proc", "unknown")
 _RUNTIMES = ("docker", "containerd", "cri-o", "podman", "lxc", "nspawn", "systemd")
@@ -206,11 +207,13 @@ FIELDS: tuple[Field, ...] = (
         kinds.Choice(), _of((TcpRecord,), lambda r: r.direction), ("direction",), {TcpRecord: ("in", "out")},
     ),
     Field(
-        "state", "TCP state; of a connection's end how it ended, or the state before", "state:syn_sent",
+        "state", "TCP state; of a connection's end how it ended, or the state before; of a stack what it waits in",
+        "state:syn_sent",
         kinds.Choice(),
         _of((TcpRecord,), lambda r: r.state, lambda r: end_state(r) if r.event == "close" else None)
-        | _of((RetransmitRecord,), lambda r: r.state), (),
-        {TcpRecord: (*_TCP_STATES, *END_STATES), RetransmitRecord: _TCP_STATES},
+        | _of((RetransmitRecord,), lambda r: r.state)
+        | _of((StackRecord,), lambda r: r.state or None), (),
+        {TcpRecord: (*_TCP_STATES, *END_STATES), RetransmitRecord: _TCP_STATES, StackRecord: _STACK_STATES},
     ),
     Field(
         "event", "what happened to a connection; live = it is open", "event:accept",
@@ -291,6 +294,15 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "samples", "samples of one stack", "samples>10",
         kinds.count("a number of samples"), _of((StackRecord,), lambda r: r.samples),
+    ),
+    Field(
+        "waker", "task that woke a thread, off the CPU; interrupt = an interrupt did", "waker:postgres",
+        kinds.Text(), _of((StackRecord,), lambda r: r.waker or None),
+    ),
+    Field(
+        "blocked", "how long a stack was blocked in a second, all threads together; a bare number is in ms",
+        "blocked>100ms",
+        kinds.milliseconds(), _of((StackRecord,), lambda r: r.amount / 1e6 if r.kind == "offcpu" else None),
     ),
     Field(
         "kind", "kind of a retransmit, or of a stack", "kind:rto",
