@@ -192,9 +192,9 @@ def test_process_that_ended_before_it_was_looked_at(
     target.end()
     assert one(symbolizer, target.pid, address).name == "[process ended]"
     symbolizer.note_mappings(target.pid, mappings)
-    assert one(symbolizer, target.pid, address) == ("inner", "native", "target")
+    assert one(symbolizer, target.pid, address) == Frame("inner", "native", "target")
     clock.advance()
-    assert one(symbolizer, target.pid, address + 1) == ("inner", "native", "target")
+    assert one(symbolizer, target.pid, address + 1) == Frame("inner", "native", "target")
 
 
 def test_program_that_another_one_took_the_place_of(
@@ -207,8 +207,8 @@ def test_program_that_another_one_took_the_place_of(
     (later,) = target.ask(f"!{other}")
     assert one(symbolizer, target.pid, address).kind == "unknown"
     symbolizer.note_mappings(target.pid, mappings)
-    assert one(symbolizer, target.pid, address) == ("inner", "native", "target")
-    assert one(symbolizer, target.pid, later) == ("another_program", "native", "other")
+    assert one(symbolizer, target.pid, address) == Frame("inner", "native", "target")
+    assert one(symbolizer, target.pid, later) == Frame("another_program", "native", "other")
 
 
 def test_file_that_was_gone_before_it_was_read(
