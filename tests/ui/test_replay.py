@@ -215,6 +215,22 @@ async def test_what_can_not_be_done_to_a_recording_is_said(recording: Recording)
     assert recording.path.read_bytes() == before
 
 
+async def test_a_moment_of_it_is_the_baseline_for_another(recording: Recording) -> None:
+    async with replaying(recording.path) as ui:
+        ui.app.go_to(at(30))
+        await ui.work_done()
+        await ui.press("b")
+        await ui.work_done()
+        assert "is the baseline" in ui.screen()[-1]
+        ui.app.go_to(at(60))
+        await ui.work_done()
+        await ui.press("D")
+        await ui.work_done()
+        assert "DIFFERENCE" in "\n".join(ui.screen()).upper()
+        await ui.press("escape")
+        assert "REPLAY paused" in ui.screen()[0]
+
+
 async def test_users_and_containers_are_those_of_the_file(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:

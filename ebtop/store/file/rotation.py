@@ -13,7 +13,10 @@ class Rotation:
     """The newest file has the name that was asked for, older ones have numbers: a.ebtop, a.1.ebtop, a.2.ebtop."""
 
     def __init__(self, path: Path, max_bytes: int, files: int = 1, *, force: bool = False) -> None:
-        """All `files` together take no more than `max_bytes`. Raises EbtopError where one of them is in the way."""
+        """All `files` together take no more than `max_bytes`, and what lies beside the newest, about 1 MiB.
+
+        Raises EbtopError where one of them is in the way.
+        """
         for other in (path.with_suffix(f".{number}{path.suffix}") for number in range(1, files)):
             if not force and os.path.lexists(other):
                 raise EbtopError(f"{other} exists", "", "name another file, or add --force to replace it")

@@ -22,8 +22,9 @@ from ebtop.store.history.arrived import Arrived
 from ebtop.store.records import ConnectRecord, ModuleFacts, Record, StackRecord, TcpRecord
 from ebtop.store.ticks import Tick
 
-_WAL_PAGES = 512
-"""So many pages beside the file at most, 2 MiB: what is lost where somebody hands on the file without them."""
+_WAL_PAGES = 256
+"""So many pages beside the file, 1 MiB, or one transaction: what is lost where somebody hands on the file without it."""
+_PAGE = 4096
 _BLOCK = 20
 """Seconds of health in one row."""
 _STANDING_NS = 60 * 10**9
@@ -63,6 +64,7 @@ class FileWriter:
         try:
             # One writer, one thread at a time: of the thread that ends it, too.
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+            self._database.execute(f"PRAGMA page_size = {_PAGE}")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
@@ -115,10 +117,10 @@ class FileWriter:
 
     @property
     def size(self) -> int:
-        """Bytes of the file and what is beside it."""
-        return sum(
-            each.stat().st_size for each in (self.path, Path(f"{self.path}-wal")) if each.exists()
-        )
+        """Bytes that the file will have when it is ended now."""
+        found: list[int] = []
+        self._guard(lambda: found.extend(self._database.execute("PRAGMA page_count").fetchone()))
+        return found[0] * _PAGE
 
     # The history, for replay
 
