@@ -28,6 +28,8 @@ from ebtop.store.user_names import UserNames
 
 _MEMORY = 8 << 20
 """Bytes of the chapter that is being written, kept for the sake of the codec."""
+_CHAPTER_RECORDS = 30_000
+"""Fewer than live: whoever opens the file waits for no more than a chapter, and disk is cheaper than memory."""
 _MAX_WAITING = 40_000
 """Records that may wait to be written, about 30 MB; then batches are given up, and counted."""
 _RESERVED, _RESERVED_SHARE, _LEAST_RESERVED = 64 << 20, 20, 1 << 20
@@ -245,7 +247,7 @@ class Recorder:
         return free < max(_LEAST_RESERVED, min(_RESERVED, total // _RESERVED_SHARE))
 
     def _new_history(self) -> History:
-        return History(self._lock, 0, _MEMORY, self._packed)
+        return History(self._lock, 0, _MEMORY, self._packed, _CHAPTER_RECORDS)
 
     def _open(self) -> FileWriter:
         writer = FileWriter(

@@ -23,7 +23,7 @@ from ebtop.store.records import ConnectRecord, ModuleFacts, Record, StackRecord,
 from ebtop.store.ticks import Tick
 
 _WAL_PAGES = 256
-"""So many pages beside the file, 1 MiB, or one transaction: what is lost where somebody hands on the file without it."""
+"""So many pages beside the file, 1 MiB, or one transaction: what is lost where the file is handed on without it."""
 _PAGE = 4096
 _BLOCK = 20
 """Seconds of health in one row."""

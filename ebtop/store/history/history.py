@@ -65,9 +65,16 @@ class History:
     """`lock` guards every method but `work`, and is held by the caller."""
 
     def __init__(
-        self, lock: Lock, keep_ns: int, cap_bytes: int, on_packed: Callable[[Packed], None] = lambda _: None
+        self,
+        lock: Lock,
+        keep_ns: int,
+        cap_bytes: int,
+        on_packed: Callable[[Packed], None] = lambda _: None,
+        chapter_records: int = _CHAPTER_RECORDS,
     ) -> None:
-        """`on_packed` is called by `work`, in its thread and without the lock."""
+        """`on_packed` is called by `work`, in its thread and without the lock. A chapter has about `chapter_records` at
+        most, where its keyframe does not take more than all that comes after it."""
+        self._chapter_records = chapter_records
         self._on_packed = on_packed
         self._lock = lock
         self._keep_ns = keep_ns
@@ -197,7 +204,7 @@ class History:
         outweighs = chapter.body_bytes >= len(chapter.keyframe)
         if age_ns >= (_CHAPTER_NS if outweighs else _LONG_CHAPTER_NS):
             return True
-        is_large = chapter.records >= _CHAPTER_RECORDS or chapter.body_bytes * _CAP_SHARE >= self._cap_bytes
+        is_large = chapter.records >= self._chapter_records or chapter.body_bytes * _CAP_SHARE >= self._cap_bytes
         return outweighs and is_large
 
     def _trim(self) -> None:
