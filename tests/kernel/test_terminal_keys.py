@@ -20,8 +20,6 @@ ENDING = {"quit", "quit.at_once"}
 """Tested in test_demo.py."""
 SUSPENDING = {"suspend"}
 """Tested in test_terminal.py."""
-LOADING = {"cpu.kind"}
-"""It loads one probe more each time, which stays; tested in tests/ui/test_stack_kinds.py."""
 WAYS: dict[str, tuple[str, ...]] = {
     "app": ("1",),
     "cpu": ("1",),
@@ -40,7 +38,7 @@ SETTLED_S = 2.0
 
 
 def test_the_keys_that_end_the_program_are_still_called_so() -> None:
-    assert {command.id for command in COMMANDS} >= ENDING | SUSPENDING | LOADING
+    assert {command.id for command in COMMANDS} >= ENDING | SUSPENDING
 
 
 def test_every_key(tmp_path: Path) -> None:
@@ -49,7 +47,7 @@ def test_every_key(tmp_path: Path) -> None:
     with Demo() as demo, Tmux([EBTOP, "live", "--cgroup", demo.cgroup], environment=home) as terminal:
         terminal.wait_for("LIVE", "probes 5/5", "img-service", "ESTAB")
         for command in COMMANDS:
-            if command.id not in ENDING | SUSPENDING | LOADING:
+            if command.id not in ENDING | SUSPENDING:
                 for key in command.keys:
                     press(terminal, *WAYS[scope_of(command)], *[key] * times(command))
                     assert terminal.running, f"{key} ({command.id}) ended it: {terminal.said()}"
