@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ebtop.store.selection import Selection
     from ebtop.ui.freezing import Freezer
 
-_ESCAPE_MS = "25"
+_ESCAPE_MS = "10"
 _SWITCH_S = 0.001
 
 
