@@ -10,6 +10,7 @@ from threading import Lock
 from ebtop.store.history.chapter import StoredChapter, chapter_spans
 from ebtop.store.history.history import SECOND_NS, Reach
 from ebtop.store.history.replay import Replay
+from ebtop.store.history.thinning import Thinning
 from ebtop.store.rows import Snapshot, StackSpan, with_stacks
 from ebtop.store.scene import Scene, stack_span
 from ebtop.store.selection import Selection
@@ -90,6 +91,7 @@ class _Standing:
         self.selection = selection
         self.now_ns = time_ns
         self._spans_ns = spans_ns
+        self._thinning = Thinning()
         predicate = None if selection is None else selection.predicate()
         self._scene = Scene(lambda: self.now_ns, predicate, spans_ns)
         chapters = _chapters_until(reach, time_ns)
@@ -111,7 +113,7 @@ class _Standing:
 
     def go_on(self, reach: Reach, time_ns: int) -> None:
         for arrived in self._replay.until(time_ns, reach):
-            self._scene.feed(arrived)
+            self._scene.feed(self._thinning.thinned(arrived, time_ns))
         self.now_ns = time_ns
 
     def snapshot(self) -> Snapshot:

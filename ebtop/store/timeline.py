@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ebtop.store.evidence import Note
 from ebtop.store.history.frozen import FrozenChapter
 from ebtop.store.history.history import SECOND_NS, History, Reach
+from ebtop.store.history.thinning import Thinning
 from ebtop.store.modules import Modules
 from ebtop.store.past import SPANS_NS, Past, first_for_selection, replay_for
 from ebtop.store.records import Batch, ModuleFacts
@@ -111,8 +112,9 @@ class Timeline:
             try:
                 scene.begin(begin.state())
                 replay = replay_for(selection, reach.chapters, now_ns, SPANS_NS)
+                thinning = Thinning()
                 for arrived in replay.until(_FOREVER_NS, reach):
-                    scene.feed(arrived)
+                    scene.feed(thinning.thinned(arrived, now_ns))
             except BaseException:
                 self._close(view)
                 raise

@@ -6,6 +6,7 @@ Run: python -m tests.bench.history_cost [--seconds N]
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -238,6 +239,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--load", default="", help="only those whose name has this in it")
     args = parser.parse_args()
+    gc.set_threshold(20_000, 20, 20)  # as in the program
     for load in LOADS:
         if args.load in load.name:
             for line in measure(load, args.seconds):

@@ -6,10 +6,12 @@ import random
 
 import pytest
 
+from ebtop.store.history import thinning
 from ebtop.store.records import Batch, StackRecord
 from ebtop.store.rows import Rates, Snapshot, StackSpan
 from ebtop.store.selection import Predicate, Pushed
 from ebtop.store.source import Health, NodeLoad, ProbeHealth, ProgramCost
+from ebtop.store.store import Store
 from ebtop.store.timeline import Tick, Timeline
 from tests.unit.history_workload import Node
 from tests.unit.record_makers import EPOCH, SECOND, FakeClock, at, batch, exec_, stack
@@ -211,3 +213,30 @@ def test_a_past_moment_tells_what_the_kernel_let_through_then() -> None:
     clock.seconds = 85
     timeline.narrowed_to("comm:x")
     assert [timeline.narrowed_at(at(seconds)) for seconds in (24, 26, 85)] == ["pid:13", "pid:13", "comm:x"]
+
+
+def test_of_very_many_connections_fewer_scans_lead_to_the_same(lived: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thinning, "_MANY", 0)
+    taken: list[int] = []
+    ingest = Store.ingest
+
+    def counted(store: Store, batch: Batch) -> None:
+        taken.append(batch.tcp_scan is not None)
+        ingest(store, batch)
+
+    monkeypatch.setattr(Store, "ingest", counted)
+    for shown in reversed(lived.shown):
+        assert_same(in_one_order(lived.timeline.at(shown.time_ns)), in_one_order(shown))
+    scans = sum(each.tcp_scan is not None for _, each in lived.batches)
+    assert 0 < sum(taken) / len(taken) < scans / len(lived.batches) / 2
+
+
+def in_one_order(snapshot: Snapshot) -> Snapshot:
+    """Without when something moved last, what its process was called then, and the orders that come from it."""
+    return snapshot._replace(
+        tcp=tuple(sorted(snapshot.tcp, key=str)),
+        peers=tuple(
+            sorted([row._replace(time_ns=0, comms=tuple(sorted(row.comms))) for row in snapshot.peers], key=str)
+        ),
+        talkers=tuple(sorted([row._replace(time_ns=0, comm="", uid=0) for row in snapshot.talkers], key=str)),
+    )

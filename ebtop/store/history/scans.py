@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from operator import is_, itemgetter, sub
 from typing import Any, NamedTuple
 
@@ -102,18 +102,30 @@ class ScanReader:
         source, move, new = iter(sources), iter(moves), iter(opened)
         for head in heads:
             if not head.same:
-                before = self._before
-                connections: list[TcpRecord] = []
-                for _ in range(head.connections):
-                    place = next(source)
-                    if place >= len(before) or place < _NEW:
-                        raise CorruptData("a connection is missing")
-                    connections.append(next(new) if place == _NEW else before[place])
+                before, places = self._before, list(islice(source, head.connections))
+                if (
+                    len(places) < head.connections
+                    or min(places, default=_NEW) < _NEW
+                    or max(places, default=_NEW) >= len(before)
+                ):
+                    raise CorruptData("a connection is missing")
+                connections = _chosen(before, places, new)
                 for _ in range(head.moved):
                     step = next(move)
                     connections[step.at] = _moved(connections[step.at], step)
                 self._before = tuple(connections)
             yield TcpScan(head.time_ns, self._before, head.netns, head.netns_missed)
+
+
+def _chosen(before: Sequence[TcpRecord], places: list[int], new: Iterator[TcpRecord]) -> list[TcpRecord]:
+    """Those of before at these places, and new ones."""
+    if not before:
+        return list(islice(new, len(places)))
+    connections = list(map(before.__getitem__, places))
+    if _NEW in places:
+        for at in [at for at, place in enumerate(places) if place == _NEW]:
+            connections[at] = next(new)
+    return connections
 
 
 def _moves(moved: Sequence[tuple[int, TcpRecord, TcpRecord]]) -> list[Move]:
