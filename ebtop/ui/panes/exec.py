@@ -69,7 +69,7 @@ COMMANDS: tuple[Column[CommandRow], ...] = (
     Column("COMM", 15, lambda r: r.comm, "name that the process gets by its exec", "text", lambda r: r.comm),
     number("EXECS", 7, lambda r: r.execs, count, "how often it was started", "strong"),
     number("/s", 5, lambda r: r.rate, pace, "starts a second over the last 10 s", lambda r: presence(r.rate)),
-    number("RUN", 5, lambda r: r.running, tally, "running now", lambda r: presence(r.running, "good")),
+    number("RUN", 6, lambda r: r.running, tally, "running now", lambda r: presence(r.running, "good")),
     number(
         "FAILED",
         6,

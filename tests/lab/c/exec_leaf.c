@@ -1,6 +1,6 @@
 /*
- * The program a storm execs: `exec_leaf 7 ...` exits with 7, `exec_leaf -9 ...` sends itself signal 9. Further
- * arguments are for the observer. Compiled freestanding it has no C library, and exec costs what the kernel takes.
+ * The program a storm execs: `exec_leaf 7 ...` exits with 7, `exec_leaf -9 ...` sends itself signal 9,
+ * `exec_leaf + ...` sleeps until it is killed. Further arguments are for the observer. Compiled freestanding it has no C library, and exec costs what the kernel takes.
  */
 #include <asm/unistd.h>
 
@@ -35,7 +35,10 @@ __attribute__((noreturn)) static void leaf(long argc, char **argv)
 	const char *digit = argc > 1 ? argv[1] : "0";
 	int kills = *digit == '-';
 	int number = 0;
+	unsigned long no_signals = 0;
 
+	while (*digit == '+')
+		call(__NR_rt_sigsuspend, (long)&no_signals, sizeof(no_signals));
 	for (digit += kills; *digit; digit++)
 		number = number * 10 + *digit - '0';
 	if (kills)
