@@ -8,10 +8,11 @@ borders and padding belong to a container.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol, cast
 
 from rich.cells import cell_len, set_cell_size
-from rich.color import ColorSystem
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -58,12 +59,33 @@ class LeanStrip(Strip):
             last: Style | None = None
             for text, style, _ in self._segments:
                 if style is not None and style is not last:
-                    out.append(f"\x1b[0;{codes}m" if (codes := style._make_ansi_codes(system)) else "\x1b[0m")
+                    out.append(_change(last, style, system))
                 last = style
                 out.append(text)
             out.append("\x1b[0m")
             self._render_cache = "".join(out)
         return self._render_cache
+
+
+@lru_cache(4096)
+def _change(last: Style | None, style: Style, system: ColorSystem) -> str:
+    """The escape sequence from one style to another; a colour that stays is not sent again."""
+    if last is None or not _differ_in_colours_alone(last, style):
+        return f"\x1b[0;{codes}m" if (codes := style._make_ansi_codes(system)) else "\x1b[0m"
+    changed = (*_colour(last.color, style.color, system, True), *_colour(last.bgcolor, style.bgcolor, system, False))
+    return f"\x1b[{';'.join(changed)}m" if changed else ""
+
+
+def _differ_in_colours_alone(last: Style, style: Style) -> bool:
+    return last.without_color == style.without_color
+
+
+def _colour(last: Color | None, colour: Color | None, system: ColorSystem, foreground: bool) -> Sequence[str]:
+    if colour == last:
+        return ()
+    if colour is None:
+        return ("39",) if foreground else ("49",)
+    return colour.downgrade(system).get_ansi_codes(foreground)
 
 
 class StripWidget(Widget):

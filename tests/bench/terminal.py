@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Screen:
         self._x = self._y = 0
         self._saved = 0, 0
         self._style = ""
+        self._attributes, self._colours = "", {"3": "", "4": ""}
         self._rest = ""
 
     def line(self, y: int) -> str:
@@ -66,7 +68,7 @@ class Screen:
         return [self.line(y) for y in range(len(self._text))]
 
     def style(self, x: int, y: int) -> str:
-        """The numbers of the escape sequence that a cell was written with."""
+        """Attributes, colour and ground of a cell, as the numbers of an escape sequence."""
         return self._styles[y][x]
 
     def cells(self, style: str) -> Iterator[tuple[int, int]]:
@@ -74,7 +76,7 @@ class Screen:
         for y, styles in enumerate(self._styles):
             last = ""
             for x, found in enumerate(styles):
-                if found is not last and found.endswith(style):
+                if found != last and found.endswith(style):
                     yield y, x
                 last = found
 
@@ -94,7 +96,7 @@ class Screen:
             if text:
                 self._put(text)
             elif final == "m":
-                self._style = numbers
+                self._set_style(numbers)
             elif final == "H":
                 y, _, x = numbers.partition(";")
                 self._y, self._x = int(y or 1) - 1, int(x or 1) - 1
@@ -110,6 +112,22 @@ class Screen:
                 self._y += 1
         self._rest = data[at:]
         return answer
+
+    def _set_style(self, numbers: str) -> None:
+        words = iter(numbers.split(";"))
+        for word in words:
+            if word in ("", "0"):
+                self._attributes, self._colours = "", {"3": "", "4": ""}
+            elif word in ("38", "48"):
+                kind = next(words)
+                self._colours[word[0]] = ";".join((word, kind, *islice(words, 1 if kind == "5" else 3)))
+            elif word in ("39", "49"):
+                self._colours[word[0]] = ""
+            elif (word[0] in "349" and len(word) == 2) or word[:2] == "10":
+                self._colours["4" if word[0] in "41" else "3"] = word
+            else:
+                self._attributes += f"{word};"
+        self._style = self._attributes + ";".join(filter(None, self._colours.values()))
 
     def _put(self, text: str) -> None:
         if self._y >= len(self._text):

@@ -172,4 +172,15 @@ def test_lean_strip_sends_a_style_once_and_ends_with_a_reset() -> None:
     red, plain = Style(color="#ff0000"), Style()
     strip = LeanStrip([Segment("a", red), Segment("b", red), Segment("c", plain)], 3)
     console = Console(color_system="truecolor", force_terminal=True)
-    assert strip.render(console) == "\x1b[0;38;2;255;0;0mab\x1b[0mc\x1b[0m"
+    assert strip.render(console) == "\x1b[0;38;2;255;0;0mab\x1b[39mc\x1b[0m"
+
+
+def test_lean_strip_sends_no_colour_again_that_stays() -> None:
+    red, green, bold = (Style.parse(f"{text} on #000011") for text in ("#ff0000", "#00ff00", "bold #00ff00"))
+    console = Console(color_system="truecolor", force_terminal=True)
+    strip = LeanStrip([Segment("a", red), Segment("b", green), Segment("c", bold), Segment("d", red)], 4)
+    ground = "48;2;0;0;17"
+    assert strip.render(console) == (
+        f"\x1b[0;38;2;255;0;0;{ground}ma\x1b[38;2;0;255;0mb\x1b[0;1;38;2;0;255;0;{ground}mc"
+        f"\x1b[0;38;2;255;0;0;{ground}md\x1b[0m"
+    )
