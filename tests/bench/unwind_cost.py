@@ -9,20 +9,21 @@ import argparse
 import contextlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ebtop.kernel.compiler import source_directory
 from ebtop.kernel.maps import Map
+from ebtop.kernel.module import Attachment
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import StackRecord
 from ebtop.unwind import FramePointers, UnwindTables, UserStacks
-from ebtop.unwind.ends import End
 from tests.lab import unwind
 from tests.lab.collect import Collector
 
@@ -68,18 +69,22 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 """
 
 
-class _Timed(UnwindTables):
-    """The walker, with a histogram of how long it took."""
+class _Timed:
+    """A way to walk, with a histogram of how long it took."""
 
     def __init__(self, directory: Path, way: UserStacks) -> None:
         text = (source_directory() / way.header).read_text()
         text = (_TIMED % text).replace("BUCKETS", str(_BUCKETS)).replace("BUCKET_NS", str(_BUCKET_NS))
         path = directory / f"timed_{Path(way.header).name}"
         path.write_text(text)
+        self.name = way.name
         self.header = str(path)
         self.hands_over = way.hands_over
         self.no_stack = way.no_stack
-        self.chain = way.chain  # type: ignore[method-assign]
+        self._way = way
+
+    def chain(self, stores: str, prog_type: int) -> Sequence[Attachment]:
+        return self._way.chain(stores, prog_type)
 
 
 class Walked(NamedTuple):
@@ -111,9 +116,7 @@ TARGETS = {
 
 @contextlib.contextmanager
 def running(command: list[str], copies: int = 1) -> Iterator[list[int]]:
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(copies)
-    ]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(copies)]
     try:
         yield [process.pid for process in processes]
     finally:
@@ -130,27 +133,25 @@ def measure(way: UserStacks, command: list[str], hertz: int, seconds: float, dir
     ):
         time.sleep(_WARM_S)
         times: Map = c.source._set.loaded["cpu"].module.maps["walk_times"]
-        before, cost, cpu, since = _read(times), c.probe("cpu").programs, time.process_time(), time.time_ns()
+        before, begun, cpu, since = _read(times), c.probe("cpu"), time.process_time(), time.time_ns()
         time.sleep(seconds)
         daemon = (time.process_time() - cpu) / seconds
         after = _read(times)
-        now = c.probe("cpu").programs
+        ended = c.probe("cpu")
     records = [r for r in c.of(StackRecord, pids) if r.time_ns > since]
     every = unwind.samples(records)
     histogram = [b - a for a, b in zip(before, after, strict=True)]
-    runs = sum(p.runs for p in now) - sum(p.runs for p in cost)
-    spent = sum(p.run_ns for p in now) - sum(p.run_ns for p in cost)
+    spent = sum(p.run_ns for p in ended.programs) - sum(p.run_ns for p in begun.programs)
+    taken = max(1, ended.events - begun.events)
     mean = sum(n * (i + 0.5) for i, n in enumerate(histogram)) / sum(histogram) * _BUCKET_NS / 1000
     return Walked(
         unwind.complete(records),
         sum(len(r.frames) * r.samples for r in records) / every,
-        mean, _quantile(histogram, 0.5), _quantile(histogram, 0.99), spent / runs / 1000, daemon,
+        mean, _quantile(histogram, 0.5), _quantile(histogram, 0.99), spent / taken / 1000, daemon,
     )  # fmt: skip
 
 
 def _read(times: Map) -> list[int]:
-    import struct
-
     return [struct.unpack("=Q", times.lookup(struct.pack("=I", i)) or bytes(8))[0] for i in range(_BUCKETS)]
 
 
@@ -210,8 +211,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--hertz", type=int, default=99)
     options = parser.parse_args()
-    print(f"{options.hertz} Hz, two copies of each, {options.seconds:g} s; End of a whole walk: {End.WHOLE.name}")
-    print(f"{'':22}{'':16}{'whole':>8}{'depth':>7}{'mean':>8}{'p50':>7}{'p99':>7}{'sample':>8} us{'daemon':>9}")
+    print(f"{options.hertz} Hz, two copies of each, {options.seconds:g} s; microseconds; daemon: of one CPU")
+    print(f"{'':22}{'':16}{'whole':>8}{'depth':>7}{'mean':>8}{'p50':>7}{'p99':>7}{'sample':>8}{'daemon':>12}")
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         for name, command in TARGETS.items():
