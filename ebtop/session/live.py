@@ -394,11 +394,12 @@ class LiveSource:
         if self._set.shared.keys() & INTERPRETER_MAPS:
             cpython = health.not_loaded("(cpython)", "on")
             probes.append(health.with_shared(cpython, self._set.shared, INTERPRETER_MAPS, self._known_maps))
-        if self._set.unwinder is not None:
-            unwind = health.with_shared(
-                health.not_loaded("(unwind)", "on"), self._set.shared, UNWIND_MAPS, self._known_maps
-            )
-            probes.append(health.with_tables(unwind, self._set.unwinder))
+        if any(name in self._set.shared for name in UNWIND_MAPS):
+            unwind = health.not_loaded("(unwind)", "on")
+            unwind = health.with_shared(unwind, self._set.shared, UNWIND_MAPS, self._known_maps)
+            if self._set.unwinder is not None:
+                unwind = health.with_tables(unwind, self._set.unwinder)
+            probes.append(unwind)
         measured = health.whole(probes, self._stats is not None and self._stats.enabled, self._log, self._node)
         narrowed, narrowed_probes = self._filter.narrowed
         return measured._replace(narrowed=narrowed, narrowed_probes=narrowed_probes)
