@@ -16,7 +16,7 @@ from ebtop.probes.still_blocked import Block, StillBlocked
 _STATES = ("", "sleep", "io", "uninterruptible", "stopped")
 """enum wait of bpf/offcpu.c."""
 _INTERRUPT = 0xFFFFFFFF
-_ENTRIES = 2048
+_SAMPLES, _STACKS = 4096, 2048
 _KEPT_STACKS = 8192
 """A thread may wake up long after its stack was read."""
 _MIN_PAUSE_S = 0.125
@@ -37,6 +37,8 @@ class OffCpuProbe(StackProbe):
         self._kept: dict[int, tuple[tuple[int, ...], int]] = {}
         """Of the stacks that were read, those that were needed last; the latest last."""
         self._still = StillBlocked(context.settings.min_block_ns)
+        # How much comes is not known yet: often at first, then as rarely as is enough.
+        self.pause_s = 2 * _MIN_PAUSE_S
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
@@ -55,7 +57,7 @@ class OffCpuProbe(StackProbe):
 
     @classmethod
     def sizes(cls, settings: Settings) -> dict[str, int]:
-        return cls.halves(_ENTRIES)
+        return {**cls.halves(_STACKS), "samples_0": _SAMPLES, "samples_1": _SAMPLES}
 
     @classmethod
     def blind_spots(cls, environment: Environment) -> tuple[str, ...]:
@@ -68,7 +70,7 @@ class OffCpuProbe(StackProbe):
         waiting = self._still.look(self._blocked(), now_ns, final=final)
         counted = self._still.settle(self.sums(half))
         self.read_stacks(half)
-        self._pace(max(len(counted), len(self._newest)))
+        self._pace(len(counted), len(self._newest))
         found = [self._told(time_ns, key, sums) for key, sums in counted]
         found += [self._told(time_ns, key, SampleSum(0, ns)) for key, ns in waiting]
         return found
@@ -103,9 +105,10 @@ class OffCpuProbe(StackProbe):
                 found[tid] = Block(since_ns, SampleKey(*key))
         return found
 
-    def _pace(self, entries: int) -> None:
+    def _pace(self, samples: int, stacks: int) -> None:
         """Empty the maps so often that they do not overflow."""
-        share = entries / self.module.maps["stacks_0"].spec.max_entries
+        maps = self.module.maps
+        share = max(samples / maps["samples_0"].spec.max_entries, stacks / maps["stacks_0"].spec.max_entries)
         if share > _FULL:
             self.pause_s = max(_MIN_PAUSE_S, self.pause_s / 2)
         elif share < _EMPTY:
