@@ -25,7 +25,7 @@ _SAMPLE_TYPES = {
     "faults": (("fault_samples", "count"), ("faults", "count")),
 }
 """By kind: the number of samples, and what they weigh."""
-_UNNAMED = re.compile(r"\[.*\+0x(?P<offset>[0-9a-f]{1,16})\]")
+_UNNAMED = re.compile(r"\[.*\+0x(?P<offset>[0-9a-f]{1,16})(\(\))?\]")
 _KERNEL_FILE = "[kernel.kallsyms]"
 """What perf calls the kernel's own code, and pprof knows as not to be looked for on disk."""
 _GZIP_LEVEL = 6

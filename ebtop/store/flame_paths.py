@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ebtop.store.glue import without_glue
 from ebtop.store.records import Frame, StackRecord
+from ebtop.store.unnamed import is_address_only
 
 CUT = Frame("[cut]", "cut", "")
 """Stands where the outer frames of an incomplete stack would be, unless the stack has a mark elsewhere."""
@@ -39,10 +40,10 @@ class Shape(NamedTuple):
 def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
     """The frames of a path, the tree's outermost first.
 
-    Code without symbols is named by its module: its addresses alone say nothing to people. A process is a frame of
-    kind `process`, its pid for a module where processes are told apart or the name is not known; a thread is one of
-    kind `thread`. What a stack off the CPU waits in, and of page faults what kind they are, is a frame of kind
-    `state`, who woke it one of kind `waker`.
+    Code without symbols is named by where its function begins, or else by its module: an address says nothing to
+    people. A process is a frame of kind `process`, its pid for a module where processes are told apart or the name is
+    not known; a thread is one of kind `thread`. What a stack off the CPU waits in, and of page faults what kind they
+    are, is a frame of kind `state`, who woke it one of kind `waker`.
     """
     alone = shape.split != COMMAND or not stack.comm
     frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
@@ -68,9 +69,9 @@ def waker_of(stack: StackRecord) -> str:
 
 
 def named(frames: Sequence[Frame]) -> list[Frame]:
-    """Code without symbols under its module's name."""
+    """Addresses that are in no function that is known under their module's name."""
     return [
-        Frame(unnamed_in(frame.module), "unknown", frame.module) if frame.kind == "unknown" and frame.module else frame
+        Frame(unnamed_in(frame.module), "unknown", frame.module) if is_address_only(frame) else frame
         for frame in frames
     ]
 
@@ -81,7 +82,7 @@ def lacks_outermost(stack: StackRecord) -> bool:
 
 
 def unnamed_in(module: str) -> str:
-    """The name of all frames of a module that have no symbol."""
+    """The name of all frames of a module that have no symbol and are in no function that is known."""
     return f"[{module}]"
 
 

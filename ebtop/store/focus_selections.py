@@ -23,6 +23,7 @@ from ebtop.store.records import (
     TcpRecord,
 )
 from ebtop.store.selection import Predicate, Pushed, Selection
+from ebtop.store.unnamed import is_address_only
 from ebtop.units import endpoint
 
 _MOST_PIDS = 16_384
@@ -154,7 +155,7 @@ class OfFrame:
 
         def matches(record: StackRecord) -> bool:
             return any(
-                frame[2] == module and (frame[0] == name or (unnamed and frame[1] == "unknown"))
+                frame[2] == module and (frame[0] == name or (unnamed and is_address_only(frame)))
                 for frame in record.frames
             )
 

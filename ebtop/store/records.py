@@ -137,8 +137,8 @@ class Frame(NamedTuple):
 
     name: str
     kind: str
-    """kernel, native, interpreted, jit, unknown (no symbol: name is [module+0xoffset] or [unknown]), or cut (no frame:
-    a mark where frames are missing)."""
+    """kernel, native, interpreted, jit, unknown (no symbol: name is [module+0xoffset], of a function known only
+    by where it begins [module+0xbegin()], or [unknown]), or cut (no frame: a mark where frames are missing)."""
     module: str
     """File name of the binary or of the source, kernel module, or ""."""
     file: str = ""

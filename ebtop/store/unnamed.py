@@ -13,6 +13,7 @@ ENDED = Frame("[process ended]", "unknown", "")
 """The process was gone before its mappings were read."""
 KERNEL = Frame("[kernel]", "kernel", "")
 """A kernel address that /proc/kallsyms has no function for, or hides."""
+_FUNCTION = "()]"
 _JIT = "[JIT "
 _JIT_HELP = {
     "node": "Start node with --perf-basic-prof; with --interpreted-frames-native-stack too, functions that are not "
@@ -39,6 +40,17 @@ class Unnamed(NamedTuple):
     why: str
     mend: str
     """What would help; "" = nothing would."""
+
+
+def unnamed_frame(module: str, offset: int, *, is_function: bool = False) -> Frame:
+    """Code of a file that no symbol names: [libz.so.1+0x5e90], and where `offset` is a function's begin
+    [libz.so.1+0x5d10()]. The offset is an address in the ELF file, as addr2line takes it."""
+    return Frame(f"[{module.strip('[]')}+{offset:#x}{_FUNCTION if is_function else ']'}", "unknown", module)
+
+
+def is_address_only(frame: Frame) -> bool:
+    """Whether a frame has no name and not even a function, only a file and an address, which says nothing to people."""
+    return frame.kind == "unknown" and bool(frame.module) and not frame.name.endswith(_FUNCTION)
 
 
 def jit_frame(program: str) -> Frame:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from ebtop.cpython.build import find_build
 from ebtop.process.elf import ElfFile, file_to_address
+from ebtop.symbols.function_starts import NOWHERE, read_function_starts
 from ebtop.symbols.plt import plt_table
 from ebtop.symbols.symbol_tables import read_functions
 
 _ENTRY_SPAN = 48
 """Bytes taken for the entry point's function where nothing names it (glibc's _start has 34 to 48)."""
 
+_WHOLE = frozenset(("symtab", "debug file", "pclntab"))
+"""Places that name every function."""
+
 
 class Binary:
     """One ELF file's functions and where its bytes are mapped to. Immutable, holds no file open."""
 
-    __slots__ = ("_entry", "_functions", "_plt", "_segments", "build_id", "cpython", "symbols")
+    __slots__ = ("_entry", "_functions", "_plt", "_segments", "_starts", "build_id", "cpython", "symbols")
 
     def __init__(
         self, elf: ElfFile, debug: ElfFile | None = None, names_limit: int = 8 << 20, file_name: str = ""
@@ -29,6 +33,8 @@ class Binary:
         self._entry = elf.entry
         self._functions, self.symbols = read_functions(elf, debug, names_limit)
         """`symbols`: where the names come from, as in `ModuleFacts.symbols`."""
+        # Where all functions have names, nothing else need tell them apart.
+        self._starts = NOWHERE if self.symbols in _WHOLE else read_function_starts(elf)
         self._plt = plt_table(elf)
         self.cpython = find_build(elf, file_name)
         """None where there is no CPython in it."""
@@ -36,7 +42,7 @@ class Binary:
     @property
     def nbytes(self) -> int:
         """Bytes of memory taken."""
-        return 500 + 120 * len(self._segments) + self._functions.nbytes + self._plt.nbytes
+        return 500 + 120 * len(self._segments) + self._functions.nbytes + self._starts.nbytes + self._plt.nbytes
 
     def __len__(self) -> int:
         """Functions known by name."""
@@ -45,6 +51,10 @@ class Binary:
     def address(self, file_offset: int) -> int | None:
         """The ELF virtual address of a byte of the file; None outside of the executable segments."""
         return file_to_address(self._segments, file_offset)
+
+    def function_start(self, address: int) -> int | None:
+        """Where the function at an ELF virtual address begins, for one without a name; None where not known."""
+        return self._starts.covering(address)
 
     def name(self, address: int) -> bytes | None:
         """The function at an ELF virtual address, as in the symbol table (mangled); None where not known."""

@@ -9,7 +9,7 @@ from ebtop.cpython.merge import Native, merge, unread
 from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.process.processes import Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
-from ebtop.store.unnamed import ENDED, UNKNOWN, jit_frame
+from ebtop.store.unnamed import ENDED, UNKNOWN, jit_frame, unnamed_frame
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
@@ -178,19 +178,21 @@ def _native_frame(binary: Binary, mapping: Mapping, address: int) -> Frame:
         return _unnamed(mapping.file, offset)
     raw = binary.name(elf_address)
     if not raw:
-        return _unnamed(mapping.file, elf_address)
+        return _unnamed(mapping.file, elf_address, binary.function_start(elf_address))
     name = printable(raw)
     frame = Frame(demangle(name), "native", mapping.file.label)
     # Programs may call a C++ function of their own "clone": that is no entry, as its mangled name shows.
     return frame._replace(name=name) if is_entry(frame) else frame
 
 
-def _unnamed(file: MappedFile, offset: int) -> Frame:
-    """A frame without a symbol: the address in the file as addr2line takes it (its offset if that is not known)."""
-    label = file.label
-    if not label:
+def _unnamed(file: MappedFile, offset: int, function: int | None = None) -> Frame:
+    """A frame without a symbol, by where its function begins, or by its own address if that is not known (by its offset
+    in the file if even that is not known)."""
+    if not file.label:
         return UNKNOWN
-    return Frame(f"[{label.strip('[]')}+{offset:#x}]", "unknown", label)
+    if function is not None:
+        return unnamed_frame(file.label, function, is_function=True)
+    return unnamed_frame(file.label, offset)
 
 
 def _file_offset(mapping: Mapping, address: int) -> int:
