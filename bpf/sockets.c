@@ -44,7 +44,7 @@ struct tcp_event {
 };
 RECORD_LAYOUT(tcp_event);
 
-BPF_RINGBUF_OUTPUT(tcp_events, 512);
+BPF_RINGBUF_OUTPUT(tcp_events, 1024);
 /* What user space wants to hear: whoever looks at the open connections each second needs no word of each opening. */
 enum reporting {
 	REPORT_ENDS = 1,

@@ -164,7 +164,9 @@ def test_reloaded_sampler_samples() -> None:
     with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected:
         for _ in range(2):
             proof = collected.source.unload("cpu")
-            assert (proof.programs, proof.remaining_ids) == (3, ())
+            # One program samples; those that walk stacks come a moment later.
+            assert proof.programs >= 3
+            assert proof.remaining_ids == ()
             collected.source.load("cpu")
             with cpu.Hot(60) as hot:
                 truth = burn(collected, hot, 400)
@@ -258,7 +260,9 @@ def test_every_stack_of_a_known_number_is_counted() -> None:
         for record in collected.of(StackRecord, [stacks.pid]):
             if "touch_bottom" in names(record):
                 assert record.complete
-                found[names(record)] += record.samples
+                # What calls main is known by tables only, which are loaded a moment after the first samples.
+                way = names(record)
+                found[way[way.index("main") :]] += record.samples
     assert len(found) == truth.stacks
     assert set(found.values()) == {truth.times}
     assert collected.probe("cpu").lost == {}

@@ -25,7 +25,7 @@ from tests.lab.process import Workload
 pytestmark = pytest.mark.usefixtures("root", "no_bpf_left")
 
 ADDRESSES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
-MOST_MAP_BYTES = 16 << 20
+MOST_MAP_BYTES = 20 << 20
 
 
 class End(NamedTuple):

@@ -280,7 +280,7 @@ def test_stripped_program_says_where(
     path = build("stripped", TARGET, "-no-pie", "-s")
     target = run(path)
     address = target.ask("functions")[1]
-    assert one(symbolizer, target.pid, address) == Frame(f"[stripped+{address:#x}]", "unknown", "stripped")
+    assert one(symbolizer, target.pid, address) == Frame(f"[stripped+{address:#x}()]", "unknown", "stripped")
     frames, complete = symbolizer.stack(target.pid, target.ask("stack"), [])
     assert frames[0].name == "_start"
     assert complete
