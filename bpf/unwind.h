@@ -582,7 +582,8 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 		raw->bytes = (i + 1) * RAW_CHUNK;
 	}
 	id = raw->hash;
-	unwind_raw.ringbuf_submit(raw, BPF_RB_NO_WAKEUP);
+	/* Whoever walks it sleeps until there is one. */
+	unwind_raw.ringbuf_submit(raw, 0);
 	return id;
 }
 

@@ -19,8 +19,8 @@ from ebtop.kernel.cpus import online_cpus
 _TYPE_SOFTWARE, _COUNT_DUMMY, _ATTR_SIZE = 1, 9, 112
 _SAMPLE_TIME = 1 << 2
 _CLOCK_MONOTONIC = 1
-_DISABLED, _MMAP, _COMM, _TASK, _SAMPLE_ID_ALL, _MMAP2, _COMM_EXEC, _USE_CLOCKID = (
-    1 << bit for bit in (0, 8, 9, 13, 18, 23, 24, 25)
+_DISABLED, _MMAP, _COMM, _TASK, _WATERMARK, _SAMPLE_ID_ALL, _MMAP2, _COMM_EXEC, _USE_CLOCKID = (
+    1 << bit for bit in (0, 8, 9, 13, 14, 18, 23, 24, 25)
 )
 _ATTR_CLOCKID_AT = 92
 _IOC_ENABLE = 0x2400
@@ -35,6 +35,8 @@ _TASK_RECORD = struct.Struct("=8xIIII")
 _PATH_AT = 72
 _PAGES, _PAGES_OF_MANY, _MANY_CPUS = 32, 16, 8
 """Of each CPU's buffer; smaller ones where there are many."""
+_WAKE_BYTES = 2048
+"""A buffer that takes in so much more is ready to be read: what one or two programs tell from start to end."""
 
 
 class NewMapping(NamedTuple):
@@ -94,6 +96,10 @@ class SideBand:
             self.close()
             raise
 
+    def filenos(self) -> list[int]:
+        """What poll(2) finds ready to be read once something came that is worth it; less may be there before."""
+        return [buffer.fd for buffer in self._buffers]
+
     def read(self) -> list[SideBandEvent]:
         """What came since the last time, in order."""
         events: list[SideBandEvent] = []
@@ -110,18 +116,19 @@ class SideBand:
 
 class _Buffer:
     def __init__(self, cpu: int, pages: int) -> None:
-        flags = _DISABLED | _MMAP | _COMM | _TASK | _SAMPLE_ID_ALL | _MMAP2 | _COMM_EXEC | _USE_CLOCKID
+        flags = _DISABLED | _MMAP | _COMM | _TASK | _WATERMARK | _SAMPLE_ID_ALL | _MMAP2 | _COMM_EXEC | _USE_CLOCKID
         attr = syscall.attr(
-            "=IIQQQQQ", _TYPE_SOFTWARE, _ATTR_SIZE, _COUNT_DUMMY, 0, _SAMPLE_TIME, 0, flags, size=_ATTR_SIZE
-        )
+            "=IIQQQQQI", _TYPE_SOFTWARE, _ATTR_SIZE, _COUNT_DUMMY, 0, _SAMPLE_TIME, 0, flags, _WAKE_BYTES,
+            size=_ATTR_SIZE,
+        )  # fmt: skip
         struct.pack_into("=i", attr, _ATTR_CLOCKID_AT, _CLOCK_MONOTONIC)
-        self._fd = syscall.perf_event_open(attr, -1, cpu)
+        self.fd = syscall.perf_event_open(attr, -1, cpu)
         self._size = pages * mmap.PAGESIZE
         try:
-            self._map = mmap.mmap(self._fd, mmap.PAGESIZE + self._size, mmap.MAP_SHARED)
-            fcntl.ioctl(self._fd, _IOC_ENABLE, 0)
+            self._map = mmap.mmap(self.fd, mmap.PAGESIZE + self._size, mmap.MAP_SHARED)
+            fcntl.ioctl(self.fd, _IOC_ENABLE, 0)
         except OSError:
-            os.close(self._fd)
+            os.close(self.fd)
             raise
         self._control = memoryview(self._map)[: mmap.PAGESIZE].cast("Q")
         self._data = memoryview(self._map)[mmap.PAGESIZE :]
@@ -152,7 +159,7 @@ class _Buffer:
         self._data.release()
         with contextlib.suppress(BufferError):
             self._map.close()
-        os.close(self._fd)
+        os.close(self.fd)
 
 
 def _event(kind: int, misc: int, record: bytes) -> SideBandEvent | None:

@@ -154,8 +154,11 @@ class NamingThread:
     def _learn_of_gone(self, symbolizer: Symbolizer, work: _Work) -> None:
         """Of the processes sampled those that ended, or execute another program now."""
         pids = {sample.pid for sample in work.samples if sample.pid}
-        if not all(symbolizer.knows(pid) for pid in pids):
-            self._handed_over.wait(work.until, _GONE_WAIT_S)
+        if not pids:
+            return
+        for pid in pids:
+            symbolizer.knows(pid)  # those that live are looked at before the wait
+        self._handed_over.wait(work.until, _GONE_WAIT_S)
         for pid in pids:
             for mappings in self._handed_over.take_mappings(pid):
                 symbolizer.note_mappings(pid, mappings)

@@ -17,6 +17,10 @@ _PROGRAMS_MAX = 3
 """Of one pid: a child of a shell is forked, executes a program, and ends."""
 
 
+def _nobody() -> None:
+    """Nobody sleeps."""
+
+
 class WalkedStack(NamedTuple):
     """A user stack by address."""
 
@@ -38,16 +42,19 @@ class HandedOver:
         """Whatever was handed over before then is here, or lost; infinite while nobody walks."""
         self._told_at = float("inf")
         """So far it is known which processes are gone."""
+        self._wake = _nobody
 
-    def begin(self) -> None:
-        """From now on somebody walks."""
+    def begin(self, wake: Callable[[], None] = _nobody) -> None:
+        """From now on somebody walks, whom `wake` tells that somebody waits."""
         with self._changed:
             self._settled_at = self._told_at = 0.0
+            self._wake = wake
 
     def end(self) -> None:
         """Nobody walks any more."""
         with self._changed:
             self._settled_at = self._told_at = float("inf")
+            self._wake = _nobody
             self._changed.notify_all()
 
     def put(self, stack_hash: int, stack: WalkedStack) -> None:
@@ -80,11 +87,15 @@ class HandedOver:
     def wait(self, moment: float, longest_s: float) -> None:
         """Until it is known which processes were gone at a moment (time.monotonic), or nobody walks."""
         with self._changed:
+            if self._told_at < moment:
+                self._wake()
             self._changed.wait_for(lambda: self._told_at >= moment, longest_s)
 
     def take(self, stack_hash: int, sampled_until: float, longest_s: float) -> WalkedStack | None:
         """Wait for a stack that was handed over before `sampled_until`; None when it did not come (yet)."""
         with self._changed:
+            if stack_hash not in self._stacks and self._settled_at < sampled_until:
+                self._wake()
             self._changed.wait_for(
                 lambda: stack_hash in self._stacks or self._settled_at >= sampled_until, max(0.0, longest_s)
             )

@@ -18,7 +18,7 @@ _ANONYMOUS = (b"//anon", b"")
 class Image:
     """The executable mappings of one process. Forked ones share the list, which is never changed in place."""
 
-    __slots__ = ("changed", "generated", "mappings", "pid", "read_at", "sampled", "spans", "starts", "whole")
+    __slots__ = ("changed", "generated", "mappings", "pid", "read_at", "spans", "starts", "whole")
 
     def __init__(self, pid: int, mappings: Iterable[Mapping], *, whole: bool) -> None:
         self.pid = pid
@@ -26,8 +26,6 @@ class Image:
         """All of them are known; otherwise only those that came since ebtop runs."""
         self.changed = True
         """Since somebody took them over and cleared this."""
-        self.sampled = False
-        """Whether anybody has to know it once it is gone."""
         self.generated: tuple[Mapping, ...] = ()
         """Code that was made at run time and of which there are tables: parts of `mappings`; not a child's."""
         self.read_at = 0.0
@@ -154,7 +152,7 @@ class Images:
 def _child(parent: Image, pid: int) -> Image:
     child = Image.__new__(Image)
     child.pid, child.whole, child.changed, child.read_at = pid, True, True, parent.read_at
-    child.generated, child.sampled = (), False
+    child.generated = ()
     child.mappings, child.spans, child.starts = parent.mappings, parent.spans, parent.starts
     if parent.generated:
         child.set(parent.mappings)

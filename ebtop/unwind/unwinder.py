@@ -7,8 +7,10 @@ registers and stack, and walked here once there is what it needs.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import select
 import struct
 import threading
 import time
@@ -33,8 +35,8 @@ from ebtop.unwind.table import UnwindTable
 from ebtop.unwind.table_cache import TableCache
 from ebtop.unwind.table_maker import TableMaker
 
-_BUSY_S, _IDLE_S, _SLOWER = 0.03, 0.2, 1.3
-"""Between two rounds: while something happens, and at most."""
+_BUSY_S, _IDLE_S = 0.03, 1.0
+"""Between two rounds at least, for what comes meanwhile to be one; and at most, while nobody wakes us."""
 _STACKS_PER_S, _STACKS_AT_ONCE = 250, 24
 """Handed over at most: each costs 0.1 to 0.3 ms here, and 16 KiB of the ring until it is taken."""
 _CREDIT, _CREDIT_AT = struct.Struct("=i"), 4
@@ -116,6 +118,11 @@ class Unwinder:
         self._side_band: SideBand | None = None
         self._swept_at = time.monotonic()
         self._stop = threading.Event()
+        self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._sources = select.poll()
+        """What a round is for: stacks, mappings, somebody who waits."""
+        for fd in (self._doorbell, maps["unwind_raw"].fd):
+            self._sources.register(fd, select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="ebtop-unwind", daemon=True)
 
     @property
@@ -132,13 +139,17 @@ class Unwinder:
             self._side_band = SideBand()
         except OSError as error:
             self._log(f"new mappings are only found by looking: perf events: {error.strerror}")
-        self._handed_over.begin()
+        else:
+            for fd in self._side_band.filenos():
+                self._sources.register(fd, select.POLLIN)
+        self._handed_over.begin(self._ring_doorbell)
         self._maker.start()
         self._thread.start()
 
     def stop(self) -> list[int]:
         """Walk what is left, end, and give everything back; returns the kernel's ids of the tables, which go now."""
         self._stop.set()
+        self._ring_doorbell()
         if self._thread.ident is not None:
             self._thread.join()
         ids = self._arena.map_ids
@@ -150,14 +161,15 @@ class Unwinder:
         self._control.close()
         self._installed.close()
         self._arena.close()
+        os.close(self._doorbell)
         return ids
 
     def _run(self) -> None:
         self._allow(time.monotonic())
-        pause = _BUSY_S
-        while not self._stop.wait(pause):
-            busy = self._guarded_round()
-            pause = _BUSY_S if busy or self._waits else min(_IDLE_S, pause * _SLOWER)
+        while not self._stop.wait(_BUSY_S):
+            if not self._waits:
+                self._sleep()
+            self._guarded_round()
         last_at = time.monotonic() + _LAST_S
         self._guarded_round()
         while self._waits and time.monotonic() < last_at:
@@ -175,15 +187,24 @@ class Unwinder:
         wants = [*self._wanted.values(), *([self._in_making[1]] if self._in_making is not None else [])]
         return [raw for want in wants for raw in want.stacks]
 
-    def _guarded_round(self) -> bool:
+    def _sleep(self) -> None:
+        """Until there is something to do."""
+        if self._sources.poll(_IDLE_S * 1000):
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._doorbell)
+
+    def _ring_doorbell(self) -> None:
+        """Have a round begin soon. From any thread."""
+        os.eventfd_write(self._doorbell, 1)
+
+    def _guarded_round(self) -> None:
         try:
-            return self._round()
+            self._round()
         except Exception as error:
             # What processes map is arbitrary: one that is too odd must not end the walking of all others.
             self._log(f"unwinding: {type(error).__name__}: {error}")
-            return False
 
-    def _round(self) -> bool:
+    def _round(self) -> None:
         began = time.monotonic()
         self._installed.settle()
         until = time.monotonic_ns()
@@ -206,7 +227,6 @@ class Unwinder:
         self._handed_over.settle(began, stacks=not self._waits)
         self._sweep(began)
         self._allow(began)
-        return bool(happened or self._held_back)
 
     def _take_raws(self, now: float) -> list[_Raw]:
         found = []
@@ -222,7 +242,8 @@ class Unwinder:
     def _apply(self, event: SideBandEvent) -> None:
         gone = self._images.apply(event)
         if gone is not None:
-            if gone.mappings and (gone.sampled or gone.pid in self._installed):
+            if gone.mappings:
+                # Also where it began and ended since the last round: it may have been sampled all the same.
                 self._handed_over.put_mappings(gone.pid, gone.mappings)
             self._installed.remove(gone.pid)
             self._jvms.forget(gone.pid)
@@ -253,7 +274,6 @@ class Unwinder:
             raw = raw._replace(image=self._images.get(raw.pid))
         assert raw.image is not None
         rules = _Rules(raw.image, self._images, self._binaries, self._look_at_new_code)
-        raw.image.sampled = True
         if raw.pid not in self._installed:
             self._jvms.note(raw.pid, raw.image.mappings)
         addresses, end = raw_stack.walk(raw.registers, raw.ip, bool(raw.after), raw.stack, rules.find)

@@ -150,6 +150,29 @@ def test_a_stack_is_waited_for() -> None:
     thread.join()
 
 
+def test_who_waits_wakes_whoever_walks() -> None:
+    handed_over = HandedOver(lambda: 100.0)
+    woken: list[float] = []
+
+    def wake() -> None:
+        woken.append(1.0)
+        threading.Thread(target=handed_over.settle, args=(100.0,)).start()
+
+    handed_over.begin(wake)
+    assert handed_over.take(77, 100.0, 60.0) is None
+    assert len(woken) == 1
+    assert handed_over.take(77, 100.0, 60.0) is None  # known by now not to come
+    handed_over.wait(100.0, 60.0)
+    assert len(woken) == 1
+    handed_over.begin(wake)
+    handed_over.wait(100.0, 60.0)
+    assert len(woken) == 2
+    handed_over.begin(wake)
+    handed_over.end()
+    handed_over.wait(100.0, 60.0)
+    assert len(woken) == 2
+
+
 def test_a_stack_that_was_lost_is_not_waited_for() -> None:
     handed_over = HandedOver(lambda: 100.0)
     handed_over.begin()
