@@ -146,7 +146,10 @@ class LiveSource:
         `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
         self._naming = NamingThread(sink, self.log, self._set.handed_over, self._interpreters.put)
-        puller = threading.Thread(target=self._pull, name="ebtop-pull", daemon=True)
+        # A lock is slept on at half the cost of an event, and this thread wakes up more often than any other.
+        ended = threading.Lock()
+        ended.acquire()
+        puller = threading.Thread(target=self._pull, args=(ended,), name="ebtop-pull", daemon=True)
         puller.start()
         try:
             next_poll = time.monotonic()
@@ -167,15 +170,19 @@ class LiveSource:
                 self._drain(sink)
         finally:
             self._stop.set()
+            ended.release()
             puller.join()
             self._health = self._measure()
             self._unload_all()
             self._naming.finish(names_wait_s)
 
-    def _pull(self) -> None:
-        """Keep the kernel's buffers empty, also while the collector is busy; wake it when there is something to do."""
+    def _pull(self, ended: threading.Lock) -> None:
+        """Keep the kernel's buffers empty, also while the collector is busy; wake it when there is something to do.
+
+        Until `ended` is released.
+        """
         pause, next_wake = _MIN_PULL_S, 0.0
-        while not self._stop.wait(pause):
+        while not ended.acquire(timeout=pause):
             fill = self._set.pull()
             if self._set.waiting and time.monotonic() >= next_wake:
                 next_wake = time.monotonic() + self._drain_s
