@@ -13,6 +13,7 @@ from ebtop.kernel.syscall import Cmd
 
 _STATS_RUN_TIME = 0
 _POLL_S = 0.002
+_FDINFO_MAX = 4096
 
 
 class RunTimeStats:
@@ -39,9 +40,13 @@ class RunTimeStats:
 
 def fdinfo(fd: int) -> dict[str, str]:
     """/proc/self/fdinfo of a BPF file descriptor as a mapping."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-        pairs = (line.partition(":") for line in file)
-        return {key.strip(): value.strip() for key, _, value in pairs}
+    # Read for every program once a second: half the cost of a file object, which decodes line by line.
+    file = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(file, _FDINFO_MAX).decode("ascii")
+    finally:
+        os.close(file)
+    return dict([line.split(":\t", 1) for line in text.splitlines() if ":\t" in line])
 
 
 def program_cost(fd: int) -> tuple[int, int, int, int]:
