@@ -331,6 +331,9 @@ class LiveSource:
         for loaded in self._set.loaded.values():
             records.extend(loaded.probe.drain())
             if isinstance(loaded.probe, StackProbe) and (final or loaded.probe.is_due(time.monotonic())):
+                if final:
+                    # A sample that was on its way while the halves were last changed counts in the one left then.
+                    self._sample(loaded.probe)
                 self._sample(loaded.probe, final=final)
         if not records:
             return
