@@ -67,7 +67,8 @@ def test_one_probe_goes_and_the_others_stay(source: LiveSource) -> None:
     gone = before - ours()
     assert (proof.remaining_ids, proof.kept) == ((), "")
     assert proof.programs == len(gone.programs) > 0
-    assert proof.maps == len(gone.maps) > 0
+    # Unwind tables, a map each, come and go with what else runs.
+    assert 0 < proof.maps <= len(gone.maps)
     assert not gone & bpf_objects.loaded()
     health = {probe.name: probe for probe in source.health().probes}
     assert health["exec"].state == "off"
