@@ -104,7 +104,8 @@ def test_all_go(source: LiveSource) -> None:
     before = ours()
     proofs = source.close()
     assert {proof.probe for proof in proofs} == set(ALL)
-    assert sum(proof.programs for proof in proofs) == len(before.programs)
+    # Programs that walk stacks may have come since.
+    assert sum(proof.programs for proof in proofs) >= len(before.programs)
     # And the unwind tables, which stand in a map and need no descriptor.
     assert sum(proof.maps for proof in proofs) >= len(before.maps)
     assert not [i for proof in proofs for i in proof.remaining_ids]
