@@ -14,9 +14,11 @@ from collections.abc import Iterator
 import pytest
 
 from ebtop.errors import EbtopError
+from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.session import LiveSource
 from ebtop.store.records import Batch
+from ebtop.unwind import FramePointers
 from tests.lab import bpf_objects
 from tests.lab.bpf_objects import BpfObjects
 from tests.lab.collect import Collector
@@ -53,43 +55,52 @@ def held() -> Counter[str]:
 @pytest.fixture
 def source() -> Iterator[LiveSource]:
     """All probes, running; nobody listens."""
-    running = LiveSource(ALL)
+    yield from running(Settings())
+
+
+@pytest.fixture
+def still_source() -> Iterator[LiveSource]:
+    """The same without unwind tables, each of which is a map that comes and goes with what else runs."""
+    yield from running(Settings(user_stacks=FramePointers()))
+
+
+def running(settings: Settings) -> Iterator[LiveSource]:
+    source = LiveSource(ALL, settings)
     loaded = threading.Event()
-    running.start(lambda _: loaded.set())
+    source.start(lambda _: loaded.set())
     assert loaded.wait(TIMEOUT_S)
-    yield running
-    running.close()
+    yield source
+    source.close()
 
 
-def test_one_probe_goes_and_the_others_stay(source: LiveSource) -> None:
+def test_one_probe_goes_and_the_others_stay(still_source: LiveSource) -> None:
     before = ours()
-    proof = source.unload("exec")
+    proof = still_source.unload("exec")
     gone = before - ours()
     assert (proof.remaining_ids, proof.kept) == ((), "")
     assert proof.programs == len(gone.programs) > 0
-    # Unwind tables, a map each, come and go with what else runs.
-    assert 0 < proof.maps <= len(gone.maps)
+    assert proof.maps == len(gone.maps) > 0
     assert not gone & bpf_objects.loaded()
-    health = {probe.name: probe for probe in source.health().probes}
+    health = {probe.name: probe for probe in still_source.health().probes}
     assert health["exec"].state == "off"
     assert {health[name].state for name in ALL if name != "exec"} == {"on"}
 
 
-def test_what_others_need_stays_and_is_named(source: LiveSource) -> None:
+def test_what_others_need_stays_and_is_named(still_source: LiveSource) -> None:
     def states() -> dict[str, str]:
-        return {probe.name: probe.state for probe in source.health().probes}
+        return {probe.name: probe.state for probe in still_source.health().probes}
 
-    proof = source.unload("tcp")
+    proof = still_source.unload("tcp")
     assert proof.kept == "(sockets) stays for retransmits"
     assert proof.remaining_ids == ()
     assert states()["(sockets)"] == "on"
     before = ours()
-    proof = source.unload("retransmits")
+    proof = still_source.unload("retransmits")
     gone = before - ours()
     assert proof.kept == ""
     assert "(sockets)" not in states()
     assert proof.programs == len(gone.programs), "the programs of (sockets) belong to the proof"
-    assert 0 < proof.maps <= len(gone.maps)  # as above
+    assert proof.maps == len(gone.maps)
     assert not gone & bpf_objects.loaded()
 
 
