@@ -39,16 +39,17 @@ class Filtering:
             return
         self._kernel = KernelFilter(self._set.filter_maps(), self._set.context.hierarchy)
         try:
+            # First: nothing passes before the filter for all is applied, and then no more than what passes both.
+            self.narrow(self._pushed, self._probes)
+        except EbtopError as error:  # as when its cgroup is gone: seeing more than asked for does no harm
+            self._log(f"no longer filtered by {self.narrowed[0]}: {error.line()}")
+            self._pushed, self._probes = None, frozenset()
+        try:
             self.apply(self._spec)
         except EbtopError:
             self._set.close()
             self._kernel = None
             raise
-        try:
-            self.narrow(self._pushed, self._probes)
-        except EbtopError as error:  # as when its cgroup is gone: seeing more than asked for does no harm
-            self._log(f"no longer filtered by {self.narrowed[0]}: {error.line()}")
-            self._pushed, self._probes = None, frozenset()
 
     def probe_unloaded(self) -> None:
         """The last one takes the maps with it."""
