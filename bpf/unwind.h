@@ -126,6 +126,7 @@ struct raw_stack {
 	u64 hash;
 	u64 time;
 	u64 ip;
+	u64 missed;		/* where in the code the walk ended for want of knowledge */
 	u64 registers[REGISTERS];
 	u32 pid;
 	u32 tid;
@@ -569,6 +570,7 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 	raw->time = bpf_ktime_get_ns();
 	raw->hash = ((raw->time ^ id << 32) * 0x9E3779B97F4A7C15ULL) | 1;
 	raw->ip = walk->first_ip;
+	raw->missed = walk->ip - walk->after;
 	__builtin_memcpy(raw->registers, walk->first_registers, sizeof(raw->registers));
 	raw->pid = id >> 32;
 	raw->tid = id;

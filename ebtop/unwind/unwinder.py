@@ -58,6 +58,7 @@ class _Raw(NamedTuple):
     time: int
     hash: int
     ip: int
+    missed: int
     registers: tuple[int, ...]
     pid: int
     after: int
@@ -230,13 +231,13 @@ class Unwinder:
 
     def _take_raws(self, now: float) -> list[_Raw]:
         found = []
-        at = 3 + self._registers
+        at = 4 + self._registers
         for record in self._ring.drain():
-            stack_hash, moment, ip = record[:3]
-            registers = record[3:at]
+            stack_hash, moment, ip, missed = record[:4]
+            registers = record[4:at]
             pid, _tid, after, length, data = record[at:]
             copy = raw_stack.StackCopy(registers[7] & ~1023, data[:length])
-            found.append(_Raw(moment, stack_hash, ip, registers, pid, after, copy, now))
+            found.append(_Raw(moment, stack_hash, ip, missed, registers, pid, after, copy, now))
         return found
 
     def _apply(self, event: SideBandEvent) -> None:
@@ -277,6 +278,10 @@ class Unwinder:
         if raw.pid not in self._installed:
             self._jvms.note(raw.pid, raw.image.mappings)
         addresses, end = raw_stack.walk(raw.registers, raw.ip, bool(raw.after), raw.stack, rules.find)
+        if end == End.READ_FAULT:
+            # More of the stack is in use than was copied. The kernel came further, to code that it has no table of.
+            rules.find(raw.missed)
+            end = End.NO_TABLE
         self._install_sampled(raw.image)
         waits = end == End.NO_TABLE and may_wait and rules.to_make is not None and self._may_wait(raw)
         if not waits:

@@ -200,6 +200,14 @@ def test_a_binary_replaced_while_it_runs(tmp_path: Path) -> None:
     assert unwind.complete(records) >= 0.99, unwind.cut_by(records)
 
 
+def test_a_stack_larger_than_what_is_copied_of_it() -> None:
+    """What it misses lies beyond the copy: only the kernel knows which table that is."""
+    with unwind.Shapes("large", 60) as shapes, tables(frozenset([shapes.pid])) as collected:
+        records = since(collected, shapes.pid, warm(collected, [shapes.pid]), 500)
+    assert unwind.complete(records) >= 0.99, unwind.cut_by(records)
+    assert {r.frames[0].name for r in records if r.complete} == {"_start"}
+
+
 def test_code_that_nothing_describes_is_said_to_be_cut() -> None:
     why = "code without unwind information"
     with unwind.Shapes("made", 60) as shapes, tables(frozenset([shapes.pid])) as collected:

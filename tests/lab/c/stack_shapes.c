@@ -3,6 +3,7 @@
  *
  *   stack_shapes SECONDS [THREADS]   of CPU time per thread; THREADS do what the main one otherwise does
  *   stack_shapes made SECONDS        code made at run time that uses the frame pointer for something else
+ *   stack_shapes large SECONDS       a stack far larger than what is copied of one that can't be walked yet
  *   stack_shapes family COUNT        a COUNT of children, each of which burns a little now and then, until killed
  *
  * The first line says {"pid":N}; the last is the truth, CPU seconds by the function at the bottom of each shape's
@@ -216,13 +217,23 @@ static void stop(int number)
 	stopped = 1;
 }
 
+KEEP static void burn_below_large_frame(void)
+{
+	volatile char bytes[64 << 10];
+
+	/* Nothing is called: whoever walks this meets the C library beyond the large frame only. */
+	alarm(limit_s);
+	while (!stopped)
+		use(bytes, sizeof(bytes));
+}
+
 int main(int argc, char **argv)
 {
 	static struct tally tallies[THREADS_MAX];
 	pthread_t threads[THREADS_MAX];
 	int count = argc > 2 ? atoi(argv[2]) : 0;
 	double cpu_s = 0;
-	int by_name = argc == 3 && (!strcmp(argv[1], "family") || !strcmp(argv[1], "made"));
+	int by_name = argc == 3 && !atof(argv[1]);
 
 	if (argc < 2 || (count > THREADS_MAX && !by_name))
 		return 2;
@@ -234,9 +245,12 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (!strcmp(argv[1], "family"))
 		raise_family(count);
-	if (!strcmp(argv[1], "made")) {
+	if (by_name) {
 		limit_s = count;
-		burn_in_made_code();
+		if (!strcmp(argv[1], "made"))
+			burn_in_made_code();
+		if (!strcmp(argv[1], "large"))
+			burn_below_large_frame();
 		return 0;
 	}
 	for (int i = 0; i < count; i++) {
