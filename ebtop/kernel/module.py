@@ -26,7 +26,7 @@ _LOG_BYTES = 1 << 20
 _LOG_TAIL_LINES = 6
 _PROG_ATTR_SIZE = 120
 _GONE_TIMEOUT_S = 2.0
-_DRAIN_LIMIT = 4000
+_DRAIN_LIMIT = 1000
 
 
 class Attachment(NamedTuple):

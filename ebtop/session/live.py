@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from ebtop import __version__
+from ebtop import __version__, precedence
 from ebtop.errors import EbtopError
 from ebtop.kernel import attach
 from ebtop.kernel.accounting import RunTimeStats
@@ -329,6 +329,7 @@ class LiveSource:
         records: list[Record] = []
         self._interpreters.give(self._set.shared)
         for loaded in self._set.loaded.values():
+            precedence.screen.wait()
             records.extend(loaded.probe.drain())
             if isinstance(loaded.probe, StackProbe) and (final or loaded.probe.is_due(time.monotonic())):
                 if final:

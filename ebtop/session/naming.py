@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ebtop import precedence
 from ebtop.probes.stacks import RawSample
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
@@ -115,7 +116,11 @@ class NamingThread:
 
     def _name(self, symbolizer: Symbolizer, work: _Work) -> list[Record]:
         self._learn_of_gone(symbolizer, work)
-        return [self._record(symbolizer, sample) for sample in self._ready(work)]
+        records: list[Record] = []
+        for sample in self._ready(work):
+            precedence.screen.wait()
+            records.append(self._record(symbolizer, sample))
+        return records
 
     def _ready(self, work: _Work) -> Iterator[RawSample]:
         """The samples with their stacks, and those of earlier that had to wait for theirs."""

@@ -9,6 +9,7 @@ from operator import attrgetter, itemgetter
 from threading import Lock
 from typing import NamedTuple
 
+from ebtop import precedence
 from ebtop.store.evidence import Note
 from ebtop.store.history.frozen import FrozenChapter
 from ebtop.store.history.history import SECOND_NS, History, Reach
@@ -26,8 +27,8 @@ from ebtop.store.view import View
 __all__ = ["Kept", "Tick", "Timeline", "View"]
 
 _FOREVER_NS = 1 << 63
-_AT_ONCE = 500
-"""Records: some milliseconds' work."""
+_AT_ONCE = 250
+"""Records: a millisecond or two of work."""
 _time_ns = itemgetter(0)
 _MAX_NOTES = 1000
 
@@ -82,6 +83,7 @@ class Timeline:
     def ingest(self, batch: Batch) -> None:
         """Feed the views and keep it. Of a large batch a part at a time, so that nobody waits long for his turn."""
         for part in _parts(batch):
+            precedence.screen.wait()
             self._arrive(part)
         self._history.work()
 

@@ -60,8 +60,10 @@ def run(
     try:
         with CapturedOutput(log):
             from ebtop.ui import keymap
+            from ebtop.ui.event_loop import screen_loop
             from ebtop.ui.glyphs import terminal_is_ascii
             from ebtop.ui.live import LiveApp
+            from ebtop.ui.priority import come_first
             from ebtop.ui.replay import ReplayApp
             from ebtop.ui.themes import load
 
@@ -79,7 +81,10 @@ def run(
                 refresh_s=settings.refresh,
                 freezer=freezer,
             )
-            app.run(mouse=settings.mouse if mouse is None else mouse)
+            if settings.priority and source.live:
+                come_first(log)
+            with screen_loop() as loop:
+                app.run(mouse=settings.mouse if mouse is None else mouse, loop=loop)
             app.has_left()
             if app._exception is not None:  # Textual has printed it to where nobody reads
                 raise app._exception

@@ -35,6 +35,8 @@ class Config:
     """Seconds between two drawings, within `REFRESH_S`."""
     hint: bool = True
     """Say on the first start what to press."""
+    priority: bool = True
+    """Have the screen's thread run before what loads the node."""
 
 
 def load(folder: Path | None = None) -> tuple[Config, tuple[str, ...]]:

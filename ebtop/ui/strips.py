@@ -7,7 +7,7 @@ borders and padding belong to a container.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol, cast
 
@@ -51,6 +51,11 @@ class LeanStrip(Strip):
     """A Strip that sends only what differs from the segment before, with one reset at the end."""
 
     __slots__ = ()
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """As its base, which remembers that a whole strip is the only part of itself: a cycle for every line drawn."""
+        cuts = [cut for cut in cuts if cut <= self.cell_length]
+        return [self] if cuts == [self.cell_length] else super().divide(cuts)
 
     def render(self, console: Console) -> str:
         if self._render_cache is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import threading
@@ -27,6 +26,7 @@ from ebtop.ui.baseline import Baseline
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.facts import focus_lines
 from ebtop.ui.filtering import Filtering, combined, narrowed_words
+from ebtop.ui.garbage import Garbage
 from ebtop.ui.hints import hint_keys
 from ebtop.ui.keymap import Keymap
 from ebtop.ui.moment import Moment
@@ -126,6 +126,7 @@ class ViewApp(App[None], inherit_bindings=False):
         self.baseline: Baseline | None = None
         self._refresh_s = refresh_s
         self._in_tick = self._tick_again = False
+        self.garbage = Garbage(clock)
         self._last_resort: threading.Timer | None = None
         self.pacer = Pacer(None, self.call_after_refresh)
         self.register_theme(theme.textual())
@@ -139,7 +140,7 @@ class ViewApp(App[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._end, number)
 
@@ -161,9 +162,7 @@ class ViewApp(App[None], inherit_bindings=False):
             self._last_resort.cancel()
 
     def on_ready(self) -> None:
-        # What is alive now stays alive: later collections need not walk it.
-        gc.collect()
-        gc.freeze()
+        self.garbage.begin()
         self.pacer = Pacer(self._driver if isinstance(self._driver, TerminalDriver) else None, self.call_after_refresh)
         self.gather(self.live)
         if self.filtering.selection is not None:
@@ -179,6 +178,7 @@ class ViewApp(App[None], inherit_bindings=False):
             self._timer = self.set_interval(self._refresh_s, self._tick_of_clock)
 
     def on_unmount(self) -> None:
+        self.garbage.end()
         for screen in self._views():
             if screen.source_view is not None:
                 screen.source_view.close()
@@ -200,8 +200,10 @@ class ViewApp(App[None], inherit_bindings=False):
         typed = isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, Input)
         if not (typed and isinstance(event, events.Key) and await self._act_on(event.key)):
             await super().on_event(event)
-        if isinstance(event, events.Key) and isinstance(self._driver, TerminalDriver):
-            self._driver.acted()
+        if isinstance(event, events.Key):
+            self.garbage.typed()
+            if isinstance(self._driver, TerminalDriver):
+                self._driver.acted()
 
     async def _act_on(self, key: str) -> bool:
         """Whether a key is bound to something, which is done then."""
@@ -225,6 +227,7 @@ class ViewApp(App[None], inherit_bindings=False):
             self._take_newest(newest, screen, view)
         finally:
             self._in_tick = False
+        self.garbage.tick()
         if self._tick_again:
             self._tick_again = False
             self.tick_soon()

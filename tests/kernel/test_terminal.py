@@ -190,3 +190,40 @@ def back(terminal: Tmux) -> None:
     for _ in range(3):
         terminal.press("escape")
         time.sleep(0.1)
+
+
+def policies(pid: int) -> dict[int, int]:
+    """The scheduling policy of each thread, without the flag that its children do not inherit it."""
+    return {
+        int(thread): os.sched_getscheduler(int(thread)) & ~os.SCHED_RESET_ON_FORK
+        for thread in os.listdir(f"/proc/{pid}/task")
+    }
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_screens_thread_and_no_other_comes_first(demo: Demo, home: dict[str, str], wanted: bool) -> None:
+    settings = Path(home["XDG_CONFIG_HOME"]) / "ebtop"
+    settings.mkdir()
+    if not wanted:
+        (settings / "config.toml").write_text("priority = false\n")
+    with live(demo, home) as terminal:
+        terminal.wait_for("LIVE", "img-service")
+        found = policies(terminal.pid)
+        terminal.press("q")
+        assert terminal.wait() == 0
+    assert found.pop(terminal.pid) == (os.SCHED_RR if wanted else os.SCHED_OTHER)
+    assert len(found) > 3
+    assert set(found.values()) == {os.SCHED_OTHER}
+
+
+def test_a_screen_that_never_rests_does_not_come_first_for_long() -> None:
+    program = """
+import os, time
+from ebtop.ui.priority import come_first
+come_first(print)
+assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+while os.sched_getscheduler(0) != os.SCHED_OTHER:
+    assert time.thread_time() < 20
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "has no precedence on the node's CPUs any more" in done.stdout

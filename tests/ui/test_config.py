@@ -29,9 +29,9 @@ def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
 
 def test_settings(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        'theme = "ebtop-light"\nascii = true\nmouse = false\nrefresh = 2\nhint = false\n'
+        'theme = "ebtop-light"\nascii = true\nmouse = false\nrefresh = 2\nhint = false\npriority = false\n'
     )
-    assert config.load(tmp_path) == (Config("ebtop-light", True, False, 2, False), ())
+    assert config.load(tmp_path) == (Config("ebtop-light", True, False, 2, False, False), ())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_settings(tmp_path: Path) -> None:
         ("refresh = 0.01", "refresh must be seconds from 0.25 to 60, not 0.01"),
         ("refresh = nan", "refresh must be seconds from 0.25 to 60, not nan"),
         ("refresh = true", "refresh must be seconds from 0.25 to 60, not True"),
-        ('colour = "red"', "there is no setting 'colour', only theme, ascii, mouse, refresh, hint"),
+        ('colour = "red"', "there is no setting 'colour', only theme, ascii, mouse, refresh, hint, priority"),
     ],
 )
 def test_a_bad_setting_is_one_line_and_the_others_count(tmp_path: Path, line: str, complaint: str) -> None:

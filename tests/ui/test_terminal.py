@@ -134,7 +134,7 @@ def test_a_terminal_that_answers_nothing_is_drawn_on_all_the_same(tmp_path: Path
     assert program.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(tmp_path: Path, programs: list[Program], number: signal.Signals) -> None:
     program = started(programs, Program(tmp_path))
     program.read_until(b"nginx")
@@ -158,7 +158,7 @@ def is_stuck(pid: int) -> bool:
     return any(wait in ("n_tty_write", "wait_woken") for wait in waits)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unloads_where_the_terminal_takes_no_output(
     tmp_path: Path, programs: list[Program], number: signal.Signals
 ) -> None:

@@ -19,6 +19,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ebtop import precedence
 from ebtop.store.history.columns import MAX_ROWS, Convert, Payload, Spec, pack_column, transposed, unpack_column
 from ebtop.store.history.corrupt import CorruptData
 
@@ -144,6 +145,7 @@ def _pack_rows(row: type, rows: Sequence[tuple[Any, ...]], payload: list[bytes])
     packed = {}
     columns = _columns(row)
     for (name, _, mixed), values in zip(columns, transposed(rows, len(columns)), strict=True):
+        precedence.screen.wait()
         own: list[bytes] = []
         spec = pack_column(values, own, mixed=mixed)
         packed[name] = [sum(map(len, own)), spec]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
+from ebtop import precedence
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.chapter import Chapter, ChapterWriter, StoredChapter, packed_state
 from ebtop.store.history.frozen import FrozenChapter, FrozenSegment
@@ -161,6 +162,7 @@ class History:
             return
         try:
             while (segment := self._oldest_cut()) is not None:
+                precedence.screen.wait()
                 self._pack(segment)
         finally:
             self._working.release()
