@@ -13,6 +13,8 @@ from ebtop.process.mappings import Mapping
 
 _KEPT_MAX = 2048
 _LONGEST_WAIT_S = 5.0
+_GONE_S = 40.0
+"""Nobody names samples that are older."""
 _PROGRAMS_MAX = 3
 """Of one pid: a child of a shell is forked, executes a program, and ends."""
 
@@ -30,6 +32,17 @@ class WalkedStack(NamedTuple):
     """As in struct stack of bpf/stack.h, see ebtop.unwind.ends."""
 
 
+class _Gone(NamedTuple):
+    """What a process had mapped, by the programs it executed."""
+
+    at: float
+    """When the latest of them ended."""
+    programs: list[Sequence[Mapping]]
+
+
+_NEVER = _Gone(0.0, [])
+
+
 class HandedOver:
     """Walked stacks by the hash that stands for them in samples. Any thread."""
 
@@ -37,7 +50,7 @@ class HandedOver:
         self._clock = clock
         self._changed = threading.Condition()
         self._stacks: OrderedDict[int, WalkedStack] = OrderedDict()
-        self._gone: OrderedDict[int, list[Sequence[Mapping]]] = OrderedDict()
+        self._gone: OrderedDict[int, _Gone] = OrderedDict()
         self._settled_at = float("inf")
         """Whatever was handed over before then is here, or lost; infinite while nobody walks."""
         self._told_at = float("inf")
@@ -75,14 +88,16 @@ class HandedOver:
     def put_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
         """What a process had mapped until it ended, or executed another program."""
         with self._changed:
-            self._gone[pid] = [*self._gone.pop(pid, ())[1 - _PROGRAMS_MAX :], mappings]
-            while len(self._gone) > _KEPT_MAX:
+            now = self._clock()
+            before = self._gone.pop(pid, _NEVER).programs[1 - _PROGRAMS_MAX :]
+            self._gone[pid] = _Gone(now, [*before, mappings])
+            while len(self._gone) > _KEPT_MAX or next(iter(self._gone.values())).at < now - _GONE_S:
                 self._gone.popitem(last=False)
 
     def take_mappings(self, pid: int) -> list[Sequence[Mapping]]:
         """What was put for a process since the last time, oldest first."""
         with self._changed:
-            return self._gone.pop(pid, [])
+            return list(self._gone.pop(pid, _NEVER).programs)
 
     def wait(self, moment: float, longest_s: float) -> None:
         """Until it is known which processes were gone at a moment (time.monotonic), or nobody walks."""

@@ -205,6 +205,16 @@ def test_mappings_of_a_process_that_is_gone_are_given_once_oldest_first() -> Non
     assert len(handed_over.take_mappings(8)) <= 3
 
 
+def test_mappings_that_nobody_takes_are_forgotten_after_a_while() -> None:
+    now = [100.0]
+    handed_over = HandedOver(lambda: now[0])
+    mapped = [Mapping(0x1000, 0x2000, 0, MappedFile(1, 1, b"/bin/x", deleted=False))]
+    for pid in range(10):
+        handed_over.put_mappings(pid, mapped)
+        now[0] += 10
+    assert [pid for pid in range(10) if handed_over.take_mappings(pid)] == [5, 6, 7, 8, 9]
+
+
 def test_waiting_for_what_happened_ends_when_it_is_there_or_nobody_walks() -> None:
     handed_over = HandedOver()
     handed_over.wait(100.0, 60.0)
