@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 WEB, DB, POD = "ab" * 32, "abc" + "d" * 61, "5e" * 32
 UID = "1b3ad6a8-5c3d-4f5a-9a63-0d1f4a5c7e21"
 POD_SLICE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
 POD_FOLDER = f"/kubepods/burstable/pod{UID}"
+_PODMAN_TABLES = """
+CREATE TABLE PodConfig(ID TEXT PRIMARY KEY NOT NULL, Name TEXT UNIQUE NOT NULL, JSON TEXT NOT NULL);
+CREATE TABLE ContainerConfig(
+    ID TEXT PRIMARY KEY NOT NULL, Name TEXT UNIQUE NOT NULL, PodID TEXT, JSON TEXT NOT NULL,
+    FOREIGN KEY (PodID) REFERENCES PodConfig(ID)
+);
+"""
+"""Of Podman's own schema what matters here."""
 
 
 def write(root: Path, path: str, content: object) -> Path:
@@ -53,6 +63,23 @@ def podman(
 ) -> Path:
     containers = [{"id": i, "names": [name], "image": "00" * 32, "metadata": "{}"} for i, name in names.items()]
     return write(root, f"{storage}/overlay-containers/{file}", containers)
+
+
+def podman_pods(root: Path, pods: dict[str, dict[str, str]], storage: str = "/var/lib/containers/storage") -> Path:
+    """Podman's database: pods, each with the names of its containers by id; "" holds those that are in no pod."""
+    file = root / storage.lstrip("/") / "db.sql"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.executescript(_PODMAN_TABLES)
+        for number, (pod, containers) in enumerate(pods.items()):
+            pod_id = f"{number:064x}" if pod else None
+            if pod:
+                connection.execute("INSERT INTO PodConfig VALUES (?, ?, '{}')", (pod_id, pod))
+            rows = [(i, name, pod_id, '{"spec": {}}') for i, name in containers.items()]
+            connection.executemany("INSERT INTO ContainerConfig VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    return file
 
 
 def kubelet(root: Path, uid: str, namespace: str, pod: str, containers: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ebtop.errors import EbtopError
 from ebtop.kernel.cgroups import CgroupHierarchy
 from ebtop.kernel.containers import ContainerNames, Found, container_cgroups, container_paths
+from ebtop.store.containers import Container
 from tests.unit import runtime_trees as trees
 from tests.unit.runtime_trees import DB, WEB
 
@@ -93,6 +94,20 @@ def test_two_containers_of_one_name_outside_of_pods(node: Node) -> None:
     Path(node[0].mount, "lxc.payload.web").mkdir()
     with pytest.raises(EbtopError, match=r"^2 containers are called web: docker abababababab, lxc web; "):
         container_cgroups(*node, "web")
+
+
+def test_pods_without_a_namespace(node: Node) -> None:
+    hierarchy, _ = node
+    places = {f"/libpod_parent/libpod-{WEB}": "podman", f"/docker/{DB}": "docker"}
+
+    def lookup(cgroup: str | None) -> Container | None:
+        runtime = places.get(cgroup or "")
+        return Container(runtime, WEB, "web", "shop", None) if runtime else None
+
+    for path in places:
+        Path(hierarchy.mount, path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(EbtopError, match=r"^2 containers are called web: docker pod shop, podman pod shop; "):
+        container_cgroups(hierarchy, lookup, "web")
 
 
 def test_a_name_of_hex_digits(node: Node) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.unit import runtime_trees as trees
 from tests.unit.runtime_trees import DB, POD, POD_FOLDER, POD_SLICE, UID, WEB
 
 ROOTLESS = "/user.slice/user-1000.slice/user@1000.service/user.slice"
+needs_sqlite = pytest.mark.skipif(not hasattr(sqlite3.Connection, "deserialize"), reason="Python 3.11 and later")
 DOCKER_WEB = f"/system.slice/docker-{WEB}.scope"
 
 
@@ -117,7 +120,98 @@ def test_podman(tmp_path: Path) -> None:
     expected = Container("podman", WEB, "web", None, None)
     assert look(tmp_path, f"/machine.slice/libpod-{WEB}.scope/container") == expected
     in_pod = look(tmp_path, f"/machine.slice/machine-libpod_pod_{POD}.slice/libpod-{WEB}.scope")
-    assert in_pod == expected, "the pod's name is in no file"
+    assert in_pod == expected, "no database tells the pod's name"
+
+
+IN_POD = f"/machine.slice/machine-libpod_pod_{POD}.slice/libpod-{WEB}.scope"
+
+
+@needs_sqlite
+def test_podmans_pods(tmp_path: Path) -> None:
+    trees.podman(tmp_path, {WEB: "web", DB: "db"})
+    trees.podman_pods(tmp_path, {"shop": {WEB: "web"}, "": {DB: "db"}})
+    assert look(tmp_path, IN_POD) == Container("podman", WEB, "web", "shop", None)
+    assert look(tmp_path, f"/machine.slice/libpod-{DB}.scope") == Container("podman", DB, "db", None, None)
+
+
+@needs_sqlite
+def test_podmans_pods_of_a_user(tmp_path: Path) -> None:
+    storage = "/home/ann/.local/share/containers/storage"
+    trees.passwd(tmp_path, 1000, "ann", "/home/ann")
+    trees.podman(tmp_path, {WEB: "web"}, storage)
+    trees.podman_pods(tmp_path, {"hers": {WEB: "web"}}, storage)
+    trees.podman_pods(tmp_path, {"roots": {WEB: "web"}})
+    assert look(tmp_path, f"{ROOTLESS}/libpod-{WEB}.scope").pod == "hers"
+
+
+@needs_sqlite
+def test_podmans_database_is_read_again_for_a_new_container(tmp_path: Path) -> None:
+    clock = Clock()
+    names = ContainerNames(str(tmp_path), clock)
+    trees.podman(tmp_path, {WEB: "web", DB: "db"})
+    trees.podman_pods(tmp_path, {"shop": {WEB: "web"}})
+    first = names(IN_POD)
+    assert first is not None
+    assert first.pod == "shop"
+    trees.podman_pods(tmp_path, {"shop": {WEB: "web", DB: "db"}})
+    clock.now += 2
+    second = names(f"/machine.slice/libpod-{DB}.scope")
+    assert second is not None
+    assert second.pod == "shop"
+
+
+@needs_sqlite
+def test_podmans_database_with_a_log_of_writes(tmp_path: Path) -> None:
+    trees.podman(tmp_path, {WEB: "web"})
+    file = trees.podman_pods(tmp_path, {"shop": {WEB: "web"}})
+    with contextlib.closing(sqlite3.connect(file)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        assert look(tmp_path, IN_POD).pod == "shop"
+    assert file.read_bytes()[18:20] == b"\2\2", "the file was only read"
+
+
+@needs_sqlite
+def test_reading_podmans_database_leaves_no_trace(tmp_path: Path) -> None:
+    trees.podman(tmp_path, {WEB: "web"})
+    file = trees.podman_pods(tmp_path, {"shop": {WEB: "web"}})
+    before = file.read_bytes(), sorted(file.parent.iterdir())
+    assert look(tmp_path, IN_POD).pod == "shop"
+    assert (file.read_bytes(), sorted(file.parent.iterdir())) == before
+
+
+@needs_sqlite
+@pytest.mark.parametrize(
+    "harm", ["empty", "text", "cut", "torn", "other tables", "numbers", "for ever", "huge", "fifo"]
+)
+def test_podmans_database_that_tells_nothing(tmp_path: Path, harm: str) -> None:
+    trees.podman(tmp_path, {WEB: "web"})
+    file = trees.podman_pods(tmp_path, {"shop": {WEB: "web"}})
+    content = file.read_bytes()
+    rows = {
+        "other tables": "SELECT 1 AS ID",
+        "numbers": f"SELECT '{WEB}' AS ID, 7 AS Name",
+        "for ever": "WITH RECURSIVE r(ID) AS (SELECT 0 UNION ALL SELECT ID + 1 FROM r) SELECT ID, 'x' AS Name FROM r",
+        "huge": f"SELECT '{WEB}' AS ID, CAST(zeroblob(900000000) AS TEXT) AS Name",
+    }
+    if harm in rows:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("ALTER TABLE PodConfig RENAME TO Kept")
+            connection.execute(f"CREATE VIEW PodConfig AS {rows[harm]}")
+            connection.commit()
+    elif harm == "fifo":
+        file.unlink()
+        os.mkfifo(file)
+    else:
+        garbled = {"empty": b"", "text": b"no database" * 500, "cut": content[:100]}
+        file.write_bytes(garbled.get(harm, content[:4096] + os.urandom(len(content) - 4096)))
+    assert look(tmp_path, IN_POD) == Container("podman", WEB, "web", None, None)
+
+
+@needs_sqlite
+def test_a_pod_of_podman_with_a_hostile_name(tmp_path: Path) -> None:
+    trees.podman(tmp_path, {WEB: "web"})
+    trees.podman_pods(tmp_path, {"shop\x1b[2J\n": {WEB: "web"}})
+    assert look(tmp_path, IN_POD).pod == "shop\\x1b[2J\\x0a"
 
 
 def test_podman_forgets_those_of_rm_at_a_reboot(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ class Files:
         """A file's content, "" for none."""
         return self._read(folder, name).decode("utf-8", "replace").strip()
 
+    def content(self, folder: str, name: str, most: int) -> bytes:
+        """A file's content, b"" for none, or for more than `most` bytes."""
+        return self._read(folder, name, most)
+
     def entries(self, folder: str) -> list[str]:
         """Names in a folder, as they are."""
         found: list[str] = []
@@ -66,7 +70,7 @@ class Files:
         except (ValueError, RecursionError):
             return None
 
-    def _read(self, folder: str, name: str) -> bytes:
+    def _read(self, folder: str, name: str, most: int = _MAX_BYTES) -> bytes:
         top, path = self.path(folder), self.path(f"{folder}/{name}")
         with contextlib.suppress(OSError):
             os.lstat(path)  # Most files asked for are of other runtimes, and not there.
@@ -76,8 +80,8 @@ class Files:
                 return b""
             with _opened(path) as fd:
                 status = os.fstat(fd)
-                if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES:
-                    return os.read(fd, _MAX_BYTES)
+                if stat.S_ISREG(status.st_mode) and status.st_size <= most:
+                    return os.read(fd, most)
         return b""
 
 

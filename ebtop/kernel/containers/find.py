@@ -30,9 +30,11 @@ class _Placed(NamedTuple):
 
     @property
     def where(self) -> str:
-        """NAMESPACE/POD, or what else tells it from another of its name."""
+        """NAMESPACE/POD, or what else tells it from another of its name: Podman's pods have no namespace."""
         c = self.container
-        return f"{c.namespace or '?'}/{c.pod}" if c.pod is not None else f"{c.runtime} {c.id[:12]}"
+        if c.pod is None:
+            return f"{c.runtime} {c.id[:12]}"
+        return f"{c.namespace}/{c.pod}" if c.namespace is not None else f"{c.runtime} pod {c.pod}"
 
 
 def container_cgroups(hierarchy: CgroupHierarchy, lookup: ContainerLookup, text: str) -> Found:

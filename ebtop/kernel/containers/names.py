@@ -11,6 +11,7 @@ from ebtop.kernel.containers import containerd, crio, docker, podman
 from ebtop.kernel.containers.files import Files, Names
 from ebtop.kernel.containers.kubelet import KubeletLogs
 from ebtop.kernel.containers.paths import Identity, identify
+from ebtop.kernel.containers.podman_pods import PodmanPods
 from ebtop.store.containers import Container
 from ebtop.store.user_names import UserNames
 
@@ -43,6 +44,7 @@ class ContainerNames:
         self._clock = clock
         self._users = UserNames(self._files.path("/etc/passwd"))
         self._kubelet = KubeletLogs(self._files, clock)
+        self._podman_pods = PodmanPods(self._files, clock)
         self._known: dict[str | None, Container | None] = {None: None}
         self._unnamed: dict[str, _Unnamed] = {}
         self._lock = threading.Lock()
@@ -95,7 +97,7 @@ class ContainerNames:
             "docker": lambda: docker.names(self._files, identity.id, home),
             "containerd": lambda: containerd.names(self._files, identity.id, identity.parent, home),
             "cri-o": lambda: crio.names(self._files, identity.id),
-            "podman": lambda: podman.names(self._files, identity.id, home),
+            "podman": lambda: podman.names(self._files, self._podman_pods, identity.id, home),
         }
         for runtime in [identity.runtime] if identity.runtime is not None else list(ask):
             if (names := ask[runtime]()) is not None:
