@@ -13,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ebtop.errors import EbtopError
 from ebtop.store import redact_rules as rules
@@ -25,8 +25,10 @@ else:
     import tomli as tomllib
 
 MASK = "***"
-_REMEMBERED = 20_000
+_REMEMBERED = 8_000
+"""Commands, and words, whose masked form is kept: two MB of each at most."""
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\\.|[^\s"'])+|["']""")
+_SPACE = re.compile(r"\s")
 _QUOTES = re.compile(r"""["']""")
 _SEPARATORS = re.compile(r"[-_.\s]+|(?<=[a-z0-9])(?=[A-Z])")
 _FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
@@ -35,6 +37,8 @@ _FIELD = re.compile(
     rf"""(?P<name>{_NAME})(?P<between>["']?\s*=\s*|["']\s*:\s*|:\s+)(?P<value>"[^"]*"|'[^']*'|[^\s;,&"'|<>(){{}}]+)"""
 )
 """NAME=value, "name": "value", name: value."""
+
+Kept = TypeVar("Kept", str, tuple[str, ...])
 
 
 class Rules(NamedTuple):
@@ -93,6 +97,7 @@ class Redactor:
         for program, flags in extra.flags:
             self._tools[program] = {**self._tools.get(program, {}), **dict.fromkeys(flags, rules.VALUE)}
         self._known: dict[tuple[str, ...] | str, tuple[Any, int]] = {}
+        self._shaped: dict[str, tuple[str, int]] = {}
         self._names: dict[str, bool] = {}
 
     def record(self, record: Record) -> Record:
@@ -109,24 +114,30 @@ class Redactor:
 
     def args(self, args: tuple[str, ...]) -> tuple[str, ...]:
         """An argv."""
-        return self._remembered(args, self._args) if self._may_hold(args) else args
+        return self._remembered(self._known, args, self._args)
 
     def text(self, text: str) -> str:
         """A command line as one text, a log line, a note."""
-        return self._remembered(text, self._line) if self._may_hold(text.split()) else text
+        return self._remembered(self._known, text, self._text)
 
-    def _remembered(self, key: Any, mask: Callable[[Any], Any]) -> Any:
-        """The same few commands come again and again."""
-        found = self._known.get(key)
+    def by_shape(self, text: str) -> str:
+        """What is secret wherever it stands: fields, headers, URLs, keys."""
+        return self._remembered(self._shaped, text, self._by_shape)
+
+    def _remembered(self, known: dict[Any, tuple[Any, int]], key: Kept, mask: Callable[[Kept], Kept]) -> Kept:
+        """The same few commands, and words, come again and again."""
+        found = known.get(key)
         if found is None:
             before = self.masked
             masked = mask(key)
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[key] = (key if masked == key else masked), self.masked - before
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            found = known[key] = (None if masked == key else masked), self.masked - before
             self.masked = before
-        self.masked += found[1]
-        return found[0]
+        instead, count = found
+        self.masked += count
+        # The very same where nothing is masked: whoever asks can tell by that.
+        return key if instead is None else instead
 
     def _may_hold(self, words: Iterable[str]) -> bool:
         if self._always:
@@ -137,8 +148,13 @@ class Redactor:
         return any(word.rpartition("/")[2].strip("\"'();") in self._tools for word in low.split())
 
     def _args(self, args: tuple[str, ...]) -> tuple[str, ...]:
+        if not self._may_hold(args):
+            return args
         words = _Words(self)
         return tuple([words.mask(arg) for arg in args])
+
+    def _text(self, text: str) -> str:
+        return self._line(text) if self._may_hold(text.split()) else text
 
     def _line(self, text: str) -> str:
         """What has words in it: a whole command line, perhaps the one given to a shell."""
@@ -155,8 +171,7 @@ class Redactor:
         self.masked += 1
         return MASK
 
-    def by_shape(self, text: str) -> str:
-        """What is secret wherever it stands: fields, headers, URLs, keys."""
+    def _by_shape(self, text: str) -> str:
         for pattern in self._patterns:
             text = pattern.sub(lambda match: self.hide(match[0]), text)
         text = rules.HEADERS.sub(lambda m: f"{m[1]}{m[2]}{m[3] or ''}{self.hide(m[4])}", text)
@@ -235,7 +250,7 @@ class _Words:
             return word
         elif "" in self._tool:
             return self._value(self._tool[""], word)
-        if any(c.isspace() for c in word):
+        if _SPACE.search(word):
             return self._redactor._line(word)
         return self._redactor.by_shape(word)
 
@@ -251,8 +266,9 @@ class _Words:
             self._due = "" if how == rules.ATTACHED else how
             return word
         for flag, how in self._tool.items():
-            short = len(flag) == 2 and flag[0] == "-" and flag[1] != "-"
-            if flag and (short or how == rules.ATTACHED) and word.startswith(flag) and len(word) > len(flag):
+            if not flag or not word.startswith(flag) or len(word) == len(flag):
+                continue
+            if how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"):
                 return flag + self._value(rules.VALUE if how == rules.ATTACHED else how, word[len(flag) :])
         return None
 

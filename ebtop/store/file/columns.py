@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from ebtop.store.history.columns import transposed
+
 Value = str | int | float | bytes | None
-Number = Callable[[str], int]
-"""The number that a text is stored under."""
+Numbers = Callable[[Sequence[Any]], Sequence[int | None]]
+"""The numbers that texts are stored under; None for None."""
 
 _AFFINITY = {"text": "INTEGER", "list": "INTEGER", "whole": "INTEGER", "real": "REAL"}
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -37,35 +39,45 @@ def columns_of(kind: type, leave_out: frozenset[str] = frozenset()) -> tuple[Col
 
 
 class Rows:
-    """Makes rows of one type's records."""
+    """Makes rows of what has some columns; many at once, column by column, because that is where the time goes."""
 
-    def __init__(self, kind: type, number: Number, leave_out: frozenset[str] = frozenset()) -> None:
-        self.columns = columns_of(kind, leave_out)
-        fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
-        self._left_out = sorted((fields.index(name) for name in leave_out), reverse=True)
-        places = {form: [at for at, column in enumerate(self.columns) if column.form == form] for form in _AFFINITY}
-        self._texts, self._lists, self._wholes = places["text"], places["list"], places["whole"]
-        self._number = number
+    def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
+        self.columns = columns
+        self._numbers = numbers
 
-    def row(self, record: tuple[Any, ...]) -> list[Value]:
-        row = list(record)
-        for at in self._left_out:
-            del row[at]
-        for at in self._texts:
-            if row[at] is not None:
-                row[at] = self._number(row[at])
-        for at in self._lists:
-            if row[at] is not None:
-                row[at] = self._number(as_json(row[at]))
-        for at in self._wholes:
-            if row[at] is not None and not _LEAST <= row[at] <= _GREATEST:
-                row[at] -= 1 << 64  # SQLite's whole numbers are signed: the bits are the same
-        return row
+    @classmethod
+    def of(cls, kind: type, numbers: Numbers) -> Rows:
+        """Of a record type, whole."""
+        return cls(columns_of(kind), numbers)
+
+    def rows(self, records: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Value, ...]]:
+        """Of tuples with a value for each column."""
+        made = transposed(records, len(self.columns))
+        return zip(*map(self._stored, self.columns, made), strict=True)
+
+    def _stored(self, column: Column, values: Sequence[Any]) -> Sequence[Value]:
+        if column.form == "text":
+            return self._numbers(values)
+        if column.form == "list":
+            return self._numbers([None if value is None else as_json(value) for value in values])
+        return _signed(values) if column.form == "whole" else values
+
+
+def _signed(values: Sequence[Any]) -> Sequence[Value]:
+    """SQLite's whole numbers have a sign: of one that is too great for that, the bits are the same."""
+    known = [value for value in values if value is not None]
+    if not known or (min(known) >= _LEAST and max(known) <= _GREATEST):
+        return values
+    return [value if value is None or _LEAST <= value <= _GREATEST else value - (1 << 64) for value in values]
 
 
 def as_json(value: Any) -> str:
     """Names with values become an object, anything else a list."""
-    if value and all(isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in value):
+    if (
+        value
+        and isinstance(value[0], tuple)
+        and all(isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in value)
+    ):
         return _to_json(dict(value))
     return _to_json(value)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ebtop.errors import EbtopError
 from ebtop.store.check import Check
@@ -29,6 +29,8 @@ _BLOCK = 20
 """Seconds of health in one row."""
 _STANDING_NS = 60 * 10**9
 """How often open connections are written down as rows, less often where there are more than a thousand."""
+
+Made = TypeVar("Made")
 
 
 class Written(NamedTuple):
@@ -82,7 +84,7 @@ class FileWriter:
             remove(path)
             raise self._failed(error) from None
         self._names = Interned(self._database, at_hand)
-        self._makers = {kind: Rows(kind, self._names.text) for kind in schema.EVENTS}
+        self._makers = {kind: Rows.of(kind, self._names.texts) for kind in schema.EVENTS}
         self._inserts = {
             kind: f"INSERT INTO {table} VALUES ({','.join('?' * len(self._makers[kind].columns))})"
             for kind, (table, _) in schema.EVENTS.items()
@@ -118,9 +120,8 @@ class FileWriter:
     @property
     def size(self) -> int:
         """Bytes that the file will have when it is ended now."""
-        found: list[int] = []
-        self._guard(lambda: found.extend(self._database.execute("PRAGMA page_count").fetchone()))
-        return found[0] * _PAGE
+        (pages,) = self._guard(lambda: self._database.execute("PRAGMA page_count").fetchone())
+        return int(pages) * _PAGE
 
     # The history, for replay
 
@@ -228,37 +229,35 @@ class FileWriter:
 
     def _samples(self, records: Sequence[StackRecord]) -> None:
         self._look_at(records)
-        rows: list[Sequence[Value]] = []
-        self._guard(lambda: rows.extend(map(self._sample, records)))
         self._many(
             "INSERT INTO sample_rows VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET samples = samples + excluded.samples, amount = amount + excluded.amount",
-            rows,
+            self._guard(lambda: self._sample_rows(records)),
         )
 
-    def _sample(self, record: StackRecord) -> Sequence[Value]:
-        time_s = record.time_ns // (schema.SAMPLES_S * 10**9) * schema.SAMPLES_S
-        return time_s, self._names.task(record), self._names.stack(record.frames), record.samples, record.amount
+    def _sample_rows(self, records: Sequence[StackRecord]) -> list[Sequence[Value]]:
+        times = [record.time_ns // (schema.SAMPLES_S * 10**9) * schema.SAMPLES_S for record in records]
+        stacks = self._names.stacks([record.frames for record in records])
+        samples, amounts = [record.samples for record in records], [record.amount for record in records]
+        return list(zip(times, self._names.tasks(records), stacks, samples, amounts, strict=True))
 
-    def _made(self, maker: Rows, records: Sequence[tuple[Any, ...]]) -> list[list[Value]]:
-        made: list[list[Value]] = []
-        self._guard(lambda: made.extend(map(maker.row, records)))
-        return made
+    def _made(self, maker: Rows, records: Sequence[tuple[Any, ...]]) -> list[Sequence[Value]]:
+        return self._guard(lambda: list(maker.rows(records)))
 
     def _look_at(self, records: Iterable[Record]) -> None:
-        for record in records:
-            cgroup, uid = record.cgroup, record.uid
-            if cgroup is not None and cgroup not in self._cgroups:
-                self._cgroups.add(cgroup)
-                self.new_cgroups.add(cgroup)
-            if uid is not None and uid not in self._uids:
-                self._uids.add(uid)
-                self.new_uids.add(uid)
+        cgroups = {record.cgroup for record in records if record.cgroup is not None} - self._cgroups
+        uids = {record.uid for record in records if record.uid is not None} - self._uids
+        self._cgroups |= cgroups
+        self._uids |= uids
+        self.new_cgroups |= cgroups
+        self.new_uids |= uids
 
     def containers(self, found: Iterable[ContainerFacts]) -> None:
+        known = list(found)
+        numbers = self._guard(lambda: self._names.texts([cgroup for cgroup, _ in known]))
         self._many(
             "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?)",
-            [(self._names.text(cgroup), *container) for cgroup, container in found],
+            [(number, *container) for number, (_, container) in zip(numbers, known, strict=True)],
         )
 
     def users(self, names: Iterable[tuple[int, str]]) -> None:
@@ -315,13 +314,12 @@ class FileWriter:
         self._guard(lambda: self._database.execute(statement, values))
 
     def _many(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
-        # Made first: making them may look up numbers in the file.
-        made = list(rows)
-        self._guard(lambda: self._database.executemany(statement, made))
+        # Rows are made before: making them may look up numbers in the file.
+        self._guard(lambda: self._database.executemany(statement, rows))
 
-    def _guard(self, action: Callable[[], object]) -> None:
+    def _guard(self, action: Callable[[], Made]) -> Made:
         try:
-            action()
+            return action()
         except sqlite3.Error as error:
             raise self._failed(error) from None
 
