@@ -11,6 +11,7 @@ from ebtop.export.stack_sums import Profile, profiles
 from ebtop.export.timestamps import rfc3339
 from ebtop.store.evidence_diff import Change, EvidenceDiff, Side, compare
 from ebtop.store.flame_diff import NOTICEABLE
+from ebtop.store.flame_functions import without
 from ebtop.store.flame_paths import is_code, title_of
 from ebtop.store.flame_tree import FlameTree
 from ebtop.units import count, duration, endpoint, latency, percent, plural, rate, size
@@ -59,6 +60,8 @@ def recent_change(extract: Extract) -> Recent | None:
     before, after = Side(extract.seconds - latest_s, profile.kind), Side(latest_s, profile.kind)
     after.stacks(latest[0].stacks if latest else ())
     before.stacks(profile.without(latest[0]) if latest else profile.stacks)
+    # Those of the whole are wanted anyway.
+    before.functions = without(profile.functions, after.functions)
     for record in extract.records():
         (before if record.time_ns <= split_ns else after).record(record)
     after.records(extract.open_connections())

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from ebtop.store.flame_functions import Function, functions_of
 from ebtop.store.flame_paths import Shape, path_of
 from ebtop.store.flame_tree import FlameTree
-from ebtop.store.records import Frame, StackRecord
+from ebtop.store.records import StackRecord
 
 KINDS = ("cpu", "offcpu", "faults")
 _KIND_TITLES = {"cpu": "on-CPU time", "offcpu": "off-CPU time", "faults": "page faults"}
 
-_Key = tuple[str, int, str, str, bool, str | None, str, str, int, tuple[Frame, ...]]
+_Key = tuple[Any, ...]
+_IDENTITY = ("kind", "pid", "comm", "thread", "complete", "cgroup", "state", "waker", "waker_pid", "frames")
+_key: Callable[[StackRecord], _Key] = itemgetter(*map(StackRecord._fields.index, _IDENTITY))
+"""What stacks that are one have in common."""
 
 
 class SummedStack(NamedTuple):
@@ -85,34 +89,18 @@ EMPTY = Profile("cpu", (), 0, 0, 0, "samples", ())
 
 def profiles(records: Iterable[StackRecord]) -> tuple[Profile, ...]:
     """One for each kind there is, cpu first."""
-    samples: dict[_Key, Counter[int]] = {}
-    amounts: Counter[_Key] = Counter()
-    latest: dict[_Key, StackRecord] = {}
+    found: dict[_Key, tuple[StackRecord, Counter[int], int]] = {}
     for record in records:
         key = _key(record)
-        by_period = samples.get(key)
-        if by_period is None:
-            by_period = samples[key] = Counter()
+        known = found.get(key)
+        by_period, amount = (Counter[int](), 0) if known is None else known[1:]
         by_period[record.period_ns] += record.samples
-        if record.amount:
-            amounts[key] += record.amount
-        latest[key] = record
-    kinds = {record.kind for record in latest.values()}
-    order = [kind for kind in KINDS if kind in kinds] + sorted(kinds.difference(KINDS))
-    return tuple(
-        [
-            _profile(kind, [(latest[key], n, amounts[key]) for key, n in samples.items() if key[0] == kind])
-            for kind in order
-        ]
-    )
-
-
-def _key(record: StackRecord) -> _Key:
-    """What stacks that are one have in common."""
-    return (
-        record.kind, record.pid, record.comm, record.thread, record.complete, record.cgroup, record.state, record.waker,
-        record.waker_pid, record.frames,
-    )  # fmt: skip
+        found[key] = record, by_period, amount + record.amount
+    by_kind: dict[str, list[tuple[StackRecord, Counter[int], int]]] = {}
+    for stack in found.values():
+        by_kind.setdefault(stack[0].kind, []).append(stack)
+    order = [kind for kind in KINDS if kind in by_kind] + sorted(by_kind.keys() - set(KINDS))
+    return tuple([_profile(kind, by_kind[kind]) for kind in order])
 
 
 def _profile(kind: str, stacks: list[tuple[StackRecord, Counter[int], int]]) -> Profile:
@@ -128,7 +116,9 @@ def _profile(kind: str, stacks: list[tuple[StackRecord, Counter[int], int]]) -> 
         weight = amount
         if kind == "cpu":
             weight = sum([period * each for period, each in by_period.items()]) if unit == "nanoseconds" else n
-        summed.append(SummedStack(record._replace(samples=n, amount=amount), weight))
+        if (record.samples, record.amount) != (n, amount):
+            record = record._replace(samples=n, amount=amount)
+        summed.append(SummedStack(record, weight))
     summed.sort(key=lambda stack: (-stack.weight, stack.record.comm, stack.record.pid, stack.record.frames))
     return Profile(
         kind,

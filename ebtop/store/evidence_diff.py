@@ -78,6 +78,7 @@ class Side:
 
     @cached_property
     def functions(self) -> list[Function]:
+        """In no order."""
         return functions_of(self._stacks)
 
     def records(self, records: Iterable[Record]) -> None:

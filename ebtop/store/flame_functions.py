@@ -22,17 +22,39 @@ class Function(NamedTuple):
 
 def functions_of(stacks: Iterable[tuple[StackRecord, int]]) -> list[Function]:
     """The same as a `FunctionTable` of a tree of these stacks, each with its weight, without making one."""
-    own: dict[Frame, int] = {}
-    total: dict[Frame, int] = {}
+    numbers: dict[Frame, int] = {}
+    own: list[int] = []
+    total: list[int] = []
     for stack, weight in stacks:
         frames = named(without_glue(stack.frames))
-        for frame in set(frames):
-            total[frame] = total.get(frame, 0) + weight
-        if frames:
-            own[frames[-1]] = own.get(frames[-1], 0) + weight
-    rows = [Function(frame, own.get(frame, 0), every) for frame, every in total.items() if every and is_code(frame)]
+        found = list(map(numbers.get, frames))
+        if None in found:
+            for frame in frames:
+                if frame not in numbers:
+                    numbers[frame] = len(own)
+                    own.append(0)
+                    total.append(0)
+            found = list(map(numbers.get, frames))
+        for number in set(found):
+            total[number] += weight  # type: ignore[index]  # none of them is None now
+        if found:
+            own[found[-1]] += weight  # type: ignore[index]
+    rows = [Function(frame, own[n], total[n]) for frame, n in numbers.items() if total[n] and is_code(frame)]
     rows.sort(key=lambda row: (row.own, row.total), reverse=True)
     return rows
+
+
+def without(functions: Iterable[Function], part: Iterable[Function]) -> list[Function]:
+    """What is left of functions when those of some of their stacks are taken out; in no order."""
+    gone = {function.frame: function for function in part}
+    left = []
+    for frame, own, total in functions:
+        taken = gone.get(frame)
+        if taken is not None:
+            own, total = own - taken.own, total - taken.total
+        if total > 0:
+            left.append(Function(frame, own, total))
+    return left
 
 
 class FunctionTable:

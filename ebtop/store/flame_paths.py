@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from ebtop.store.glue import without_glue
 from ebtop.store.records import Frame, StackRecord
 from ebtop.store.unnamed import is_address_only
 
+_kind = attrgetter("kind")
 CUT = Frame("[cut]", "cut", "")
 """Stands where the outer frames of an incomplete stack would be, unless the stack has a mark elsewhere."""
 COMMAND, PROCESS, THREAD, WAKER = "command", "process", "thread", "waker"
@@ -70,6 +72,8 @@ def waker_of(stack: StackRecord) -> str:
 
 def named(frames: Sequence[Frame]) -> list[Frame]:
     """Addresses that are in no function that is known under their module's name."""
+    if "unknown" not in map(_kind, frames):
+        return list(frames)
     return [
         Frame(unnamed_in(frame.module), "unknown", frame.module) if is_address_only(frame) else frame
         for frame in frames
@@ -78,7 +82,7 @@ def named(frames: Sequence[Frame]) -> list[Frame]:
 
 def lacks_outermost(stack: StackRecord) -> bool:
     """Whether a stack is incomplete and has no mark itself that says where frames are missing."""
-    return not stack.complete and not any(frame.kind == "cut" for frame in stack.frames)
+    return not stack.complete and "cut" not in map(_kind, stack.frames)
 
 
 def unnamed_in(module: str) -> str:

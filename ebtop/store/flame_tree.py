@@ -8,7 +8,7 @@ next to nothing, and taking an old second out of a window is adding a negative w
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ebtop.store.records import Frame
 
@@ -43,6 +43,7 @@ class FlameTree:
         self._children: list[list[int] | int] = [0]
         """A list only where there are several; 0 = none."""
         self._index: dict[int, int] = {}
+        """Parent and frame -> child, of parents with several."""
         self._total: list[int] = [0]
         self._changed: dict[int, int] = {}
         """Weights not yet carried up, by the node they ended in."""
@@ -50,16 +51,20 @@ class FlameTree:
     def __len__(self) -> int:
         return len(self.own)
 
-    def add(self, frames: Iterable[Frame], weight: int) -> int:
+    def add(self, frames: Sequence[Frame], weight: int) -> int:
         """Count one stack, the outermost node first; returns the node it ends in."""
-        node, numbers, index = 0, self._frame_numbers, self._index
-        for frame in frames:
-            number = numbers.get(frame)
-            if number is None:
-                number = numbers[frame] = len(self.frames)
-                self.frames.append(frame)
-            child = index.get(node << _FRAME_BITS | number)
-            node = self._new_child(node, number) if child is None else child
+        node, children, frame_of = 0, self._children, self.frame_of
+        numbers = self._numbers(frames)
+        for depth, number in enumerate(numbers):
+            child = children[node]
+            if not isinstance(child, int):
+                child = self._index.get(node << _FRAME_BITS | number, 0)
+            elif child and frame_of[child] != number:
+                child = 0
+            if not child:
+                node = self._new_chain(node, numbers[depth:])
+                break
+            node = child
         if weight:
             self.shift(node, weight)
         return node
@@ -140,25 +145,47 @@ class FlameTree:
 
     def _child(self, parent: int, frame: Frame) -> int:
         """The child of `parent` with that frame, made if there is none."""
-        number = self._frame_numbers.get(frame)
-        if number is None:
-            number = self._frame_numbers[frame] = len(self.frames)
-            self.frames.append(frame)
-        child = self._index.get(parent << _FRAME_BITS | number)
-        return self._new_child(parent, number) if child is None else child
+        (number,) = self._numbers((frame,))
+        child = self._children[parent]
+        if not isinstance(child, int):
+            child = self._index.get(parent << _FRAME_BITS | number, 0)
+        elif child and self.frame_of[child] != number:
+            child = 0
+        return child or self._new_chain(parent, (number,))
 
-    def _new_child(self, parent: int, number: int) -> int:
-        child = self._index[parent << _FRAME_BITS | number] = len(self.own)
-        self.own.append(0)
+    def _numbers(self, frames: Sequence[Frame]) -> list[int]:
+        """The places of frames in `frames`."""
+        numbers = list(map(self._frame_numbers.get, frames))
+        if None in numbers:
+            for frame in frames:
+                if frame not in self._frame_numbers:
+                    self._frame_numbers[frame] = len(self.frames)
+                    self.frames.append(frame)
+            return list(map(self._frame_numbers.__getitem__, frames))
+        return numbers  # type: ignore[return-value]  # none of them is None
+
+    def _new_chain(self, parent: int, numbers: Sequence[int]) -> int:
+        """New nodes with these frames, each the child of the one before; returns the last. Most of a new stack is that,
+        so they are made all at once."""
+        nodes = list(range(len(self.own), len(self.own) + len(numbers)))
+        nothing = [0] * len(nodes)
+        self.own += nothing
+        self._total += nothing
+        self.frame_of += numbers
         self.parent.append(parent)
-        self.frame_of.append(number)
-        self._total.append(0)
+        self.parent += nodes[:-1]
+        self._children += nodes[1:]
         self._children.append(0)
+        self._adopt(parent, nodes[0])
+        return nodes[-1]
+
+    def _adopt(self, parent: int, child: int) -> None:
         siblings = self._children[parent]
         if not siblings:
             self._children[parent] = child
-        else:
-            if isinstance(siblings, int):
-                siblings = self._children[parent] = [siblings]
-            insort(siblings, child, key=self.frame)
-        return child
+            return
+        if isinstance(siblings, int):
+            self._index[parent << _FRAME_BITS | self.frame_of[siblings]] = siblings
+            siblings = self._children[parent] = [siblings]
+        self._index[parent << _FRAME_BITS | self.frame_of[child]] = child
+        insort(siblings, child, key=self.frame)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 from ebtop.store.records import Frame
 
+_kind = attrgetter("kind")
 _INTERPRETER = re.compile(r"(lib)?python\d")
 _C_LIBRARY = re.compile(r"(libc|ld-|libpthread|ld-musl)")
 _NAMES = re.compile(
@@ -28,6 +30,8 @@ def without_glue(frames: Sequence[Frame]) -> Sequence[Frame]:
     Above the innermost Python function that is all that calls, and all of the interpreter's that has no name, and below
     it only what calls: what a function is about to do there may well be in the interpreter.
     """
+    if "interpreted" not in map(_kind, frames):
+        return frames
     places = [place for place, frame in enumerate(frames) if frame.kind == "interpreted" and frame.file]
     if not places:
         return frames

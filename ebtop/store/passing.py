@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterator
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
+from operator import attrgetter, itemgetter
+from typing import Any
 
 from ebtop.store.history.arrived import Arrived
+from ebtop.store.history.chapter import StackSegments
 from ebtop.store.history.history import SECOND_NS, Reach
 from ebtop.store.history.replay import Replay
-from ebtop.store.records import Record, StackRecord
+from ebtop.store.records import Frame, Record, StackRecord
 
 _LATE_NS = 60 * SECOND_NS
 """Stacks come in later than they were sampled: they wait for their names."""
 _OUT_OF_ORDER_NS = 3 * SECOND_NS
 """Events come in that much later than others of the same time, at most."""
 _FOREVER_NS = 1 << 63
+_identity = itemgetter(
+    *[n for n, name in enumerate(StackRecord._fields) if name not in ("time_ns", "samples", "amount")]
+)
+"""What records of one stack have in common."""
 
 
 def arrivals(
@@ -51,12 +57,49 @@ def events(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Record]:
 
 def summed_stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[StackRecord]:
     """The stacks of a range, each distinct one of a process and thread name once."""
-    sums: dict[StackRecord, tuple[int, int, int]] = {}
-    for _, batch in arrivals(reach, from_ns, until_ns):
-        for record in batch.records:
-            if type(record) is StackRecord and from_ns <= record.time_ns <= until_ns:
-                identity = record._replace(time_ns=0, samples=0, amount=0)
-                samples, amount, latest_ns = sums.get(identity, (0, 0, 0))
-                sums[identity] = samples + record.samples, amount + record.amount, max(latest_ns, record.time_ns)
-    for identity, (samples, amount, time_ns) in sums.items():
-        yield identity._replace(time_ns=time_ns, samples=samples, amount=amount)
+    sums: dict[tuple[Any, ...], _Sum] = {}
+    for stacks in _stacks(reach, from_ns, until_ns):
+        for record in stacks:
+            if from_ns <= record.time_ns <= until_ns:
+                identity = _identity(record)
+                found = sums.get(identity)
+                if found is None:
+                    sums[identity] = _Sum(record)
+                else:
+                    found.add(record)
+    for found in sums.values():
+        yield found.record()
+
+
+def _stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Iterable[StackRecord]]:
+    """Those that can be of a range, in the order they came in; what else came in is not even looked at."""
+    frames: dict[Frame, Frame] = {}
+    for chapter, segments in zip(reach.chapters, reach.segments, strict=True):
+        if chapter.start_ns <= until_ns + _LATE_NS and from_ns <= chapter.end_ns:
+            reader = StackSegments(chapter, from_ns, frames)
+            for position in range(segments):
+                yield from [stacks for _, stacks in reader.at(position)]
+    for segment in reach.waiting:
+        for _, batch in segment.arrived:
+            yield [record for record in batch.records if type(record) is StackRecord]
+
+
+class _Sum:
+    """A stack that came once, and what came of it after that."""
+
+    __slots__ = ("_amount", "_first", "_latest_ns", "_samples")
+
+    def __init__(self, first: StackRecord) -> None:
+        self._first = first
+        self._samples, self._amount, self._latest_ns = first.samples, first.amount, first.time_ns
+
+    def add(self, record: StackRecord) -> None:
+        self._samples += record.samples
+        self._amount += record.amount
+        self._latest_ns = max(self._latest_ns, record.time_ns)
+
+    def record(self) -> StackRecord:
+        first = self._first
+        if (self._samples, self._amount, self._latest_ns) == (first.samples, first.amount, first.time_ns):
+            return first
+        return first._replace(time_ns=self._latest_ns, samples=self._samples, amount=self._amount)

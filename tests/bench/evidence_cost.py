@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ebtop.export.formats import FORMATS
 from ebtop.store.containers import Container
 from ebtop.store.evidence import CollectionFacts, HostFacts
 from ebtop.store.file.reader import SnapshotFile
@@ -26,6 +27,7 @@ from ebtop.store.redact import Redactor, Rules
 from ebtop.store.source import Health, MapUse, NodeLoad, ProbeHealth, ProgramCost
 from ebtop.store.timeline import Tick, Timeline
 from ebtop.ui.freezing import Freezer
+from tests.bench.export_cost import HEADING, measure
 from tests.bench.history_cost import LOADS, Clock, Node
 
 SECOND = 1_000_000_000
@@ -130,18 +132,14 @@ def snapshot(folder: Path, formats: bool) -> None:
     assert sqlite3.connect(done.file).execute("SELECT count(*) FROM stack_paths").fetchone()[0] >= STACKS
     opened(done.file)
     if formats:
+        print(HEADING)
         each_format(done.file)
 
 
 def each_format(path: Path) -> None:
-    from ebtop.export.extract import Extract
-    from ebtop.export.formats import FORMATS
-
+    """As somebody would have it: by the program, into a file."""
     for name, each in FORMATS.items():
-        file = SnapshotFile(path)
-        begin = time.monotonic()
-        size = sum(len(chunk) for chunk in each.write(Extract(file)))
-        print(f"  {name}: {time.monotonic() - begin:.2f} s, {size / 2**20:.1f} MiB")
+        measure(name, ["export", str(path), "-o", str(path.with_name(f"x{each.endings[0]}"))])
 
 
 def opened(path: Path) -> None:
@@ -170,7 +168,12 @@ def recorded(path: Path, load_name: str, *, seconds: int = 0, megabytes: int = 0
     clock, node = Clock(), Node(load)
     source = BenchSource(clock)
     recorder = Recorder(
-        Rotation(path, 64 << 30), source, HOST, COLLECTION, redactor=Redactor(), clock=clock  # type: ignore[arg-type]
+        Rotation(path, 64 << 30),
+        source,
+        HOST,
+        COLLECTION,
+        redactor=Redactor(),
+        clock=clock,  # type: ignore[arg-type]
     )
     made = 0.0
     begin, second, peak = time.process_time(), 0, 0

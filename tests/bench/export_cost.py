@@ -22,6 +22,7 @@ from tests.unit.record_makers import EPOCH, SECOND, connect, exec_, exit_, retra
 STACKS, EVENTS, SECONDS = 50_000, 100_000, 600
 FUNCTIONS, DEPTH = 6_000, (8, 40)
 PERIOD_NS = 20_408_163
+HEADING = f"{'format':<12}{'wall s':>8}{'CPU s':>8}{'RSS MiB':>9}{'MiB':>8}"
 
 
 def main() -> None:
@@ -35,14 +36,14 @@ def main() -> None:
             recording.close()
         size, load = path.stat().st_size / 2**20, os.getloadavg()[0]
         print(f"{path.name}: {size:.1f} MiB; {os.cpu_count()} CPUs, load {load:.1f}")
-        print(f"{'format':<12}{'wall s':>8}{'CPU s':>8}{'RSS MiB':>9}{'MiB':>8}")
+        print(HEADING)
         for name, each in FORMATS.items():
-            measure(name, ["export", str(path), "-o", str(Path(folder, f"x{each.endings[0]}"))], folder)
+            measure(name, ["export", str(path), "-o", str(Path(folder, f"x{each.endings[0]}"))])
         for ending in ("md", "json", "svg", "html"):
-            measure(f"diff {ending}", ["diff", str(path), str(path), "-o", str(Path(folder, f"d.{ending}"))], folder)
+            measure(f"diff {ending}", ["diff", str(path), str(path), "-o", str(Path(folder, f"d.{ending}"))])
 
 
-def measure(name: str, arguments: list[str], folder: str) -> None:
+def measure(name: str, arguments: list[str]) -> None:
     """One run of the program, as somebody would start it."""
     started = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "ebtop", *arguments], stderr=subprocess.PIPE, text=True) as process:
@@ -67,9 +68,7 @@ def batches() -> Iterator[Batch]:
     for second in range(SECONDS):
         begin = second * SECOND
         records: list[Record] = [_event(second, n) for n in range(EVENTS // SECONDS + 1)]
-        records += [
-            _stack(chance, functions, EPOCH + begin + n, second * 84 + n) for n in range(STACKS // SECONDS + 1)
-        ]
+        records += [_stack(chance, functions, EPOCH + begin + n, second * 84 + n) for n in range(STACKS // SECONDS + 1)]
         yield Batch(EPOCH + begin + SECOND, records, sampled_s=1.0)
 
 

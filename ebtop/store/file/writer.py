@@ -70,7 +70,7 @@ class FileWriter:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-            self._database.execute("PRAGMA cache_size = -4096")
+            self._database.execute("PRAGMA cache_size = -1024")
             self._database.execute("BEGIN")
             for statement in schema.statements().split(";\n"):
                 self._database.execute(statement)

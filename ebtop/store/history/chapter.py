@@ -11,7 +11,7 @@ from ebtop.store.history.codec import Text, pack, same_text, unpack
 from ebtop.store.history.corrupt import CorruptData
 from ebtop.store.history.segment import SegmentReader, SegmentWriter
 from ebtop.store.history.stacks import Drain, StackReader, StackWriter
-from ebtop.store.records import StackRecord
+from ebtop.store.records import Frame, StackRecord
 from ebtop.store.rows import StackSpan
 from ebtop.store.selection import Pushed
 from ebtop.store.store import StoreState
@@ -147,13 +147,13 @@ class ChapterWriter:
 class StackSegments:
     """Reads the stacks of one chapter, one segment after the other."""
 
-    def __init__(self, chapter: StoredChapter, from_ns: int) -> None:
-        """Those that came in at `from_ns` and later."""
+    def __init__(self, chapter: StoredChapter, from_ns: int, frames: dict[Frame, Frame] | None = None) -> None:
+        """Those that came in at `from_ns` and later. `frames`: see `StackReader`."""
         self._chapter = chapter
         self._from_ns = from_ns
         self._needed = chapter.end_ns >= from_ns
         self._stream = zlib.decompressobj()
-        self._reader = StackReader(chapter.text)
+        self._reader = StackReader(chapter.text, frames)
 
     def at(self, position: int) -> list[tuple[Drain, list[StackRecord]]]:
         """The drains of a segment and their stacks. To be asked for every segment in turn. Raises CorruptData."""

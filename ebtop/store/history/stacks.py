@@ -100,8 +100,11 @@ class StackWriter:
 class StackReader:
     """Unpacks the stacks of one chapter, in order. Raises CorruptData for what can't be read."""
 
-    def __init__(self, text: Text = same_text) -> None:
+    def __init__(self, text: Text = same_text, known: dict[Frame, Frame] | None = None) -> None:
+        """`known`: frames that were read elsewhere, this one's are added. Of equal ones there is then only one, which
+        makes it quick to compare stacks of several chapters."""
         self._text = text
+        self._known = known
         self._frames: list[Frame] = []
         self._stacks: list[Stack] = []
 
@@ -121,7 +124,8 @@ class StackReader:
         return found
 
     def _learn(self, segment: StackSegment) -> None:
-        self._frames += segment.frames
+        frames = segment.frames
+        self._frames += frames if self._known is None else map(self._known.setdefault, frames, frames)
         path = list(map(self._frames.__getitem__, segment.path))
         position = 0
         for depth in segment.depths:
