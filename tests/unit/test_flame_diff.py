@@ -10,7 +10,7 @@ from ebtop.export.extract import Extract
 from ebtop.export.markdown import markdown_lines
 from ebtop.store.evidence_diff import Side, compare
 from ebtop.store.flame_diff import FlameDiff, compare_functions, sign_of, step_of
-from ebtop.store.flame_functions import FunctionTable, functions_of
+from ebtop.store.flame_functions import FunctionTable, functions_of, without
 from ebtop.store.flame_paths import Shape, path_of
 from ebtop.store.flame_tree import FlameTree
 from ebtop.store.records import Frame, StackRecord
@@ -83,6 +83,13 @@ def test_functions_of_stacks_are_those_of_their_tree() -> None:
     weighed = [(each, each.samples) for each in stacks]
     found = {row.frame: row for row in functions_of(weighed)}
     assert found == {row.frame: row for row in FunctionTable(tree(*stacks), callers=False).rows()}
+
+
+def test_functions_without_those_of_some_stacks_are_those_of_the_others() -> None:
+    some = [(stack(1, "main", "a"), 5), (stack(1, "main", "gone"), 2)]
+    others = [(stack(1, "main", "a"), 3), (stack(1, "main", "b", "main"), 7)]
+    left = without(functions_of([*some, *others]), functions_of(some))
+    assert sorted(left) == sorted(functions_of(others))
 
 
 def test_the_most_changed_function_comes_first() -> None:
