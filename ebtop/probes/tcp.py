@@ -31,12 +31,16 @@ _MAX_NAMESPACES = 64
 _FIND_NAMESPACES_S = 10.0
 _SCAN_SHARE = 100
 """A scan may take one part in this many of the time; on a node with 50,000 sockets it comes less often."""
+_WALK_AGAIN_S = 10.0
+"""A namespace where nothing moved is walked through this often."""
 _QUIET_SHARE, _QUIET_PAUSE_S = 400, 1.9
 _QUIET_ROWS, _QUIET_BYTES = 4, 64 << 10
 """Where hardly anything moves, a scan may take less, but waits no longer than this for it: the kernel walks through
 all of its table, which is large on a large node, however few connections there are."""
 
 _LISTEN = TCP_STATES.index("LISTEN")
+_ENDS_WITH_SEGMENT = tuple(map(TCP_STATES.index, ("ESTABLISHED", "CLOSE_WAIT", "LISTEN")))
+"""States that a connection leaves with a segment, or with one connection less; the others end by a timer, too."""
 _SETTLED = (OWNERS.index("exact"), OWNERS.index("proc"))
 """Owners that /proc can't tell better."""
 
@@ -67,7 +71,17 @@ class OpenSocket(NamedTuple):
     comm: bytes
 
 
-_STATE, _OWNER = OpenSocket._fields.index("state"), OpenSocket._fields.index("owner")
+_STATE, _OWNER, _NETNS = map(OpenSocket._fields.index, ("state", "owner", "netns"))
+
+
+class _Walk(NamedTuple):
+    """Through the sockets of one namespace."""
+
+    counters: bytes
+    """As they were before, see netns.tcp_counters."""
+    at: float
+    """By time.monotonic."""
+    rows: bytes
 
 
 class TcpProbe(Probe):
@@ -92,6 +106,8 @@ class TcpProbe(Probe):
         self._namespaces_found = -_FIND_NAMESPACES_S
         self._next_scan = 0.0
         self._quiet = False
+        self._walks: dict[int, _Walk] = {}
+        """The last through each namespace, unless something may change there that no counter tells of."""
         self._known: dict[int, tuple[bytes, TcpRecord]] = {}
         sockets.report(ends=True, openings=context.settings.tcp_openings)
 
@@ -130,6 +146,10 @@ class TcpProbe(Probe):
         listeners: list[OpenSocket] = []
         for at, row in zip(range(0, len(raw), size), self._row.iter_unpack(raw), strict=True):
             key, state = row[0], row[_STATE]
+            # Accepted, or read from for the first time: no segment tells that an owner became known.
+            open_question = state != _LISTEN and row[_OWNER] not in _SETTLED
+            if open_question or state not in _ENDS_WITH_SEGMENT:
+                self._walks.pop(row[_NETNS], None)
             if state == _LISTEN:
                 listeners.append(OpenSocket._make(row))
                 continue
@@ -157,18 +177,30 @@ class TcpProbe(Probe):
         if now - self._namespaces_found >= _FIND_NAMESPACES_S:
             self._namespaces, self._namespaces_found = netns.find(), now
         home = netns.own()
-        parts, read = [self.module.read_iterator("walk")], [home]
+        before, self._walks = self._walks, {}
+        parts, read = [self._walk(home, before.get(home), now)], [home]
         others = [(inode, path) for inode, path in self._namespaces.items() if inode != home]
         missed = max(0, len(others) - _MAX_NAMESPACES)
         for inode, path in others[:_MAX_NAMESPACES]:
             try:
                 with netns.inside(inode, path):
-                    parts.append(self.module.read_iterator("walk"))
+                    parts.append(self._walk(inode, before.get(inode), now))
                 read.append(inode)
             except OSError:
                 self._namespaces_found = -_FIND_NAMESPACES_S
                 missed += 1
         return b"".join(parts), read, missed
+
+    def _walk(self, inode: int, last: _Walk | None, now: float) -> bytes:
+        """The sockets of this thread's namespace: as they were at the last walk, where nothing has moved since.
+
+        The kernel goes through its whole table for each namespace, and most namespaces are quiet in most seconds.
+        """
+        counters = netns.tcp_counters()
+        if last is None or not counters or counters != last.counters or now - last.at >= _WALK_AGAIN_S:
+            last = _Walk(counters, now, self.module.read_iterator("walk"))
+        self._walks[inode] = last
+        return last.rows
 
     def _find_holders(self, connections: list[OpenSocket], listeners: list[OpenSocket]) -> dict[int, SocketHolder]:
         """Look in /proc for owners that the kernel side does not know, and tell it of them."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from ebtop.kernel import netns
+from ebtop.kernel.module import Module
 from ebtop.probes import DEFAULT
 from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import TcpRecord, TcpScan
@@ -385,6 +386,38 @@ def test_live_bytes_in_other_network_namespaces(net_lab: net.NetLab) -> None:
     assert [(r.pid, r.tx_bytes, r.rx_bytes) for r in closed] == [(client.pid, sent, 0), (server.pid, 0, sent)]
     assert {a.inode, b.inode, netns.own()} <= set(scan.netns)
     assert len(set(scan.netns)) == len(scan.netns)
+
+
+def test_walks_only_where_something_moved(net_lab: net.NetLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = net_lab.a, net_lab.b
+    walked: Counter[int] = Counter()
+    walk = Module.read_iterator
+
+    def counted(module: Module, program: str) -> bytes:
+        walked[netns.own()] += 1
+        return walk(module, program)
+
+    monkeypatch.setattr(Module, "read_iterator", counted)
+    with Actor("ebt-client", a.path) as client, Actor("ebt-server", b.path) as server, Collector(["tcp"]) as collected:
+        pair = connect(client, server, b.ipv4)
+        transfer(client, pair.client, server, pair.server, 10)
+        outgoing = End(a.inode, pair.client.port, pair.listener.port)
+        await_row(collected, outgoing, "exact", 10, 0)
+        await_scans(collected, 2)
+        before, at = walked[a.inode], len(scans(collected))
+        for _ in range(4):
+            await_scans(collected, 1)
+        passed = len(scans(collected)) - at
+        assert walked[a.inode] - before < passed
+        still = row(collected, outgoing)
+        assert still is not None
+        assert (still.tx_bytes, still.pid) == (10, client.pid)
+        transfer(client, pair.client, server, pair.server, 5)
+        await_row(collected, outgoing, "exact", 15, 0)
+        client.close(pair.client)
+        server.close(pair.server)
+        event(collected, outgoing, "close")
+        collected.wait_until(lambda c: row(c, outgoing) is None)
 
 
 def test_namespaces_that_were_not_read_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
