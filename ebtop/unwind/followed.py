@@ -1,0 +1,129 @@
+"""Processes as the kernel's walker knows them: what they map, from /proc and the side band, and what JVMs compile."""
+
+from __future__ import annotations
+
+import os
+
+from ebtop.kernel.side_band import Forked, NewMapping, SideBandEvent
+from ebtop.process.mappings import Mapping
+from ebtop.unwind.binaries import Binaries
+from ebtop.unwind.handed_over import HandedOver
+from ebtop.unwind.images import Image, Images
+from ebtop.unwind.installed import Installed
+from ebtop.unwind.jvms import GeneratedTable, Jvms
+from ebtop.unwind.rules import Rules
+from ebtop.unwind.tables import Tables
+
+_EARLY_PER_S = 100.0
+"""Processes that are told to the kernel before they are sampled, at most: each costs 0.1 ms."""
+
+
+class Followed:
+    """Keeps the kernel's mappings of processes as they are. One thread only; holds the memory of JVMs open."""
+
+    def __init__(self, installed: Installed, binaries: Binaries, tables: Tables, handed_over: HandedOver) -> None:
+        self._installed = installed
+        self._binaries = binaries
+        self._tables = tables
+        self._handed_over = handed_over
+        self._images = Images()
+        self._jvms = Jvms()
+        self._changed: dict[int, None] = {}
+        """Processes with new mappings."""
+        self._early = _EARLY_PER_S
+        self._early_at = 0.0
+
+    def close(self) -> None:
+        self._jvms.close()
+
+    def image(self, pid: int) -> Image:
+        """Of a process that was sampled."""
+        return self._images.get(pid)
+
+    def rules(self, image: Image) -> Rules:
+        """For a stack of this process."""
+        if image.pid not in self._installed:
+            self._jvms.note(image.pid, image.mappings)
+        return Rules(image, self._images, self._binaries, self._look_at_new_code)
+
+    def apply(self, event: SideBandEvent) -> None:
+        """Take in what a process did."""
+        gone = self._images.apply(event)
+        if gone is not None:
+            if gone.mappings:
+                # Also where it began and ended since the last round: it may have been sampled all the same.
+                self._handed_over.put_mappings(gone.pid, gone.mappings)
+            self._installed.remove(gone.pid)
+            self._jvms.forget(gone.pid)
+            self._remove_generated(gone.generated)
+        if isinstance(event, Forked):
+            self._installed.inherit(event.parent, event.pid)
+        elif isinstance(event, NewMapping):
+            self._changed[event.pid] = None
+
+    def install_changed(self, now: float) -> None:
+        """Tell the kernel what changed of the processes it knows, and of some that have just begun."""
+        self._early = min(_EARLY_PER_S, self._early + (now - self._early_at) * _EARLY_PER_S)
+        self._early_at = now
+        for pid in self._changed:
+            image = self._images.known(pid)
+            if image is None or not image.changed:
+                continue
+            if pid not in self._installed:
+                if self._early < 1 or not image.whole:
+                    continue
+                self._early -= 1
+            self._install(image)
+        self._changed.clear()
+
+    def install_sampled(self, image: Image) -> None:
+        """Tell the kernel a process that was sampled, unless it knows it as it is."""
+        is_current = self._images.known(image.pid) is image
+        if is_current and image.mappings and (image.changed or image.pid not in self._installed):
+            self._install(image)
+
+    def take_generated(self) -> None:
+        """Tables of what JVMs compiled since, in the place of those before."""
+        for pid, tables in self._jvms.new_tables().items():
+            image = self._images.known(pid)
+            if image is None:
+                self._jvms.forget(pid)
+            else:
+                self._use_generated(image, tables)
+
+    def sweep(self) -> None:
+        """Forget processes whose end nobody told of."""
+        for pid in self._installed.pids():
+            if not os.path.exists(f"/proc/{pid}"):
+                self._installed.remove(pid)
+                self._jvms.forget(pid)
+                image = self._images.known(pid)
+                if image is not None and image.generated:
+                    self._remove_generated(image.generated)
+                    image.set_generated(())
+
+    def _install(self, image: Image) -> None:
+        self._installed.install(image)
+        self._jvms.note(image.pid, image.mappings)
+
+    def _look_at_new_code(self, image: Image) -> bool:
+        """A stack leads through code that is in no table yet; returns whether there are new tables now."""
+        tables = self._jvms.tables_now(image.pid) if self._images.known(image.pid) is image else []
+        if tables:
+            self._use_generated(image, tables)
+        return bool(tables)
+
+    def _use_generated(self, image: Image, tables: list[GeneratedTable]) -> None:
+        before = image.generated
+        for made in tables:
+            self._tables.place(self._binaries.add_generated(made), made.table, made.mapping)
+        image.set_generated([made.mapping for made in tables])
+        self._install(image)
+        self._remove_generated(before)
+
+    def _remove_generated(self, mappings: tuple[Mapping, ...]) -> None:
+        for mapped in mappings:
+            binary = self._binaries.known(mapped.file)
+            self._binaries.forget(mapped.file)
+            if binary is not None:
+                self._tables.remove(binary)
