@@ -5,7 +5,6 @@
  * perf_event cpu-clock, on every CPU
  */
 #include "ebtop.h"
-#include "filter.h"
 #include "samples.h"
 #include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
@@ -36,20 +35,10 @@ inlined int store_sample(void *ctx)
 
 int on_sample(void *ctx)
 {
-	struct stack *stack;
-	u64 leader = 0;
-	int first = 0;
+	struct stack *stack = begin_sample();
 
-	if (!(u32)bpf_get_current_pid_tgid()) /* the idle task */
+	if (!stack)
 		return 0;
-	READ(task_struct, group_leader, &leader, bpf_get_current_task());
-	if (process_is_filtered(leader))
-		return 0;
-	stack = stack_scratch.lookup(&first);
-	if (!stack) {
-		count(LOST_SCRATCH);
-		return 0;
-	}
 	walk_user_stack(ctx, stack);
 	walk_interpreted_stack(ctx);
 	return store_sample(ctx);

@@ -5,7 +5,6 @@
  * perf_event page-faults-min, page-faults-maj, on every CPU
  */
 #include "ebtop.h"
-#include "filter.h"
 #include "samples.h"
 #include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
@@ -47,16 +46,13 @@ inlined int store_fault(void *ctx)
 
 inlined int sample_fault(void *ctx, u32 kind)
 {
-	struct stack *stack;
-	u64 leader = 0;
 	int first = 0;
 	u32 *fault = fault_scratch.lookup(&first);
+	struct stack *stack = begin_sample();
 
-	READ(task_struct, group_leader, &leader, bpf_get_current_task());
-	if (process_is_filtered(leader))
+	if (!stack)
 		return 0;
-	stack = stack_scratch.lookup(&first);
-	if (!stack || !fault) {
+	if (!fault) {
 		count(LOST_SCRATCH);
 		return 0;
 	}

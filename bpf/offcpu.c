@@ -10,7 +10,6 @@
  * space reads how long they have so far; of their stacks there are only the hashes, which user space remembers.
  */
 #include "ebtop.h"
-#include "filter.h"
 #include "samples.h"
 #include "cpython.h"
 #include "user_stack.h" /* whoever fills the user stack; the build may put another one here */
@@ -136,23 +135,14 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct switched switched = {};
 	struct stack *stack;
-	u64 leader = 0;
-	int first = 0;
 
 	read_switch(ctx, &switched);
 	end_block(switched.next, bpf_ktime_get_ns());
 	if (ctx->args[0] || !switched.state || switched.state & STATE_DEAD)
 		return 0;
-	if (!(u32)bpf_get_current_pid_tgid()) /* the idle task */
+	stack = begin_sample(); /* the task that leaves is still the current one */
+	if (!stack)
 		return 0;
-	READ(task_struct, group_leader, &leader, switched.previous);
-	if (process_is_filtered(leader))
-		return 0;
-	stack = stack_scratch.lookup(&first);
-	if (!stack) {
-		count(LOST_SCRATCH);
-		return 0;
-	}
 	walk_user_stack_of_task(ctx, stack);
 	walk_interpreted_stack(ctx);
 	return begin_block(ctx);

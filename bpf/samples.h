@@ -8,6 +8,7 @@
 #ifndef EBTOP_SAMPLES_H
 #define EBTOP_SAMPLES_H
 
+#include "filter.h"
 #include "stack.h"
 
 struct sample_key {
@@ -107,6 +108,24 @@ inlined int half_in_use(void)
 	u32 *half = epoch.lookup(&first);
 
 	return half ? *(volatile u32 *)half : -1;
+}
+
+/* Where to walk the stacks of the current task to; 0 = they are not wanted: it is the idle task, or filtered out. */
+inlined struct stack *begin_sample(void)
+{
+	struct stack *stack;
+	u64 leader = 0;
+	int first = 0;
+
+	if (!(u32)bpf_get_current_pid_tgid())
+		return 0;
+	READ(task_struct, group_leader, &leader, bpf_get_current_task());
+	if (process_is_filtered(leader))
+		return 0;
+	stack = stack_scratch.lookup(&first);
+	if (!stack)
+		count(LOST_SCRATCH);
+	return stack;
 }
 
 /* Who the current task is; `leader` is its process's first thread. */
