@@ -1,52 +1,41 @@
-"""Resolved frames by key, bounded."""
+"""Resolved frames by key, and whole stacks of them, bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from typing import NamedTuple
 
 from ebtop.store.records import Frame
+from ebtop.symbols.recent import Recent
 
-_ENTRY_BYTES = 350
+_FRAME_BYTES = 350
 """A frame, its key and its place in the dictionary, without the text, roughly."""
+_STACK_BYTES = 500
+_STACK_FRAME_BYTES = 16
+"""An address in the key, and a reference to the frame, which the cache of frames has, too."""
 
 
-class FrameCache:
-    """Keeps the frames used most recently, in at most `limit` bytes (estimated).
+class FrameCache(Recent[Frame]):
+    """Frames by address."""
 
-    Two dictionaries instead of one in order of use: a look-up, which happens for every frame of every
-    stack, changes nothing.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_half", "_old", "_old_bytes", "_young", "_young_bytes")
+    def _bytes_of(self, value: Frame) -> int:
+        return _FRAME_BYTES + len(value.name) + len(value.file)
 
-    def __init__(self, limit: int) -> None:
-        self._half = limit // 2
-        self._young: dict[Hashable, Frame] = {}
-        self._young_bytes = 0
-        self._old: dict[Hashable, Frame] = {}
-        self._old_bytes = 0
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory taken, estimated."""
-        return self._young_bytes + self._old_bytes
+class NamedStack(NamedTuple):
+    """A stack by name."""
 
-    def get(self, key: Hashable) -> Frame | None:
-        frame = self._young.get(key)
-        if frame is None:
-            frame = self._old.get(key)
-            if frame is not None:
-                self.put(key, frame)
-        return frame
+    frames: tuple[Frame, ...]
+    """Root first, user before kernel."""
+    complete: bool
+    """Whether the native frames of the user part are."""
 
-    def put(self, key: Hashable, frame: Frame) -> None:
-        size = _ENTRY_BYTES + len(frame.name) + len(frame.file)
-        if self._young_bytes + size > self._half:
-            self._old, self._old_bytes = self._young, self._young_bytes
-            self._young, self._young_bytes = {}, 0
-        self._young[key] = frame
-        self._young_bytes += size
 
-    def clear(self) -> None:
-        self._young, self._young_bytes = {}, 0
-        self._old, self._old_bytes = {}, 0
+class StackCache(Recent[NamedStack]):
+    """Stacks by their addresses, packed, and what those were an address of."""
+
+    __slots__ = ()
+
+    def _bytes_of(self, value: NamedStack) -> int:
+        return _STACK_BYTES + _STACK_FRAME_BYTES * len(value.frames)

@@ -70,6 +70,8 @@ class KernelSymbols:
         self._read_at: float | None = None
         self._interval = RELOAD_S
         self._cache = FrameCache(1 << 20)
+        self.generation = 0
+        """Another number once names may be others than before."""
         self.restricted = False
         """The kernel hides its addresses from us: no kernel name is known."""
         self.error = ""
@@ -116,6 +118,7 @@ class KernelSymbols:
         self._interval = RELOAD_S if changed else min(self._interval * 2, RELOAD_MAX_S)
         if changed:
             self._cache.clear()
+            self.generation += 1
 
     def _read(self, offset: int) -> None:
         """Read kallsyms from an offset: 0 = all of it, else what follows the kernel's own symbols."""

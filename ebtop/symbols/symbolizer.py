@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
 from ebtop.process.mappings import MappedFile, Mapping
 from ebtop.process.processes import Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
-from ebtop.store.unnamed import ENDED, UNKNOWN, jit_frame, unnamed_frame
+from ebtop.store.unnamed import ENDED, KERNEL, UNKNOWN, jit_frame, unnamed_frame
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_complete, is_entry
-from ebtop.symbols.frames import FrameCache
-from ebtop.symbols.interpreters import Change, Interpreters, is_named_python, running_pythons
+from ebtop.symbols.frames import FrameCache, NamedStack, StackCache
+from ebtop.symbols.interpreters import GONE, Change, Interpreters, is_named_python, running_pythons
 from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
@@ -25,6 +26,7 @@ from ebtop.text import printable
 _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
 _FRAMES_BYTES = 4 << 20
+_STACKS_BYTES = 2 << 20
 _MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/SYSV")
 """Paths of files that are none: memory shared between mappings, where .NET and JVMs write and run code."""
 _SPECIAL_AREAS = (b"[vdso]", b"[vsyscall]", b"[uprobes]", b"[stack]")
@@ -44,12 +46,13 @@ class Symbolizer:
         kernel: KernelSymbols | None = None,
     ) -> None:
         """`cache_bytes` bounds the symbols of binaries and perf maps; the largest one alone may exceed it."""
-        self.kernel = kernel or KernelSymbols(clock=clock)
+        self.kernel = kernel if kernel is not None else KernelSymbols(clock=clock)
         self._processes = Processes(clock)
         self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
         self._java = JavaNames(self._processes, clock)
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
         self._frames = FrameCache(_FRAMES_BYTES)
+        self._stacks = StackCache(_STACKS_BYTES)
         self._modules = NewModules()
         self._interpreters = Interpreters(self._binaries, clock)
 
@@ -60,7 +63,7 @@ class Symbolizer:
             self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules,
             self._interpreters,
         )  # fmt: skip
-        return sum(part.memory_bytes for part in parts) + self._frames.nbytes
+        return sum(part.memory_bytes for part in parts) + self._frames.nbytes + self._stacks.nbytes
 
     def note_process(self, pid: int) -> None:
         """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
@@ -105,59 +108,87 @@ class Symbolizer:
         whole_user: bool = False,
         interpreted: Sequence[int] = (),
         truncated_interpreted: bool = False,
-    ) -> tuple[tuple[Frame, ...], bool]:
+    ) -> NamedStack:
         """Name the frames of one stack.
 
         `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them; `truncated_user` says
         that the user stack is known to be cut, `whole_user` that it is known not to be. `interpreted` are the Python
-        functions as bpf/cpython.h hands them over, which may be cut too. Returns the frames root first, user before
-        kernel, and whether the native frames of the user part are complete.
+        functions as bpf/cpython.h hands them over, which may be cut too.
         """
         process = self._processes.get(pid) if pid else None
-        addresses = _lookup_addresses(user)
-        user_frames = self._user_frames(process, addresses) if process is not None else [ENDED] * len(user)
-        user_frames.reverse()
+        generation = process.generation if process is not None else 0
+        key = (
+            generation, self.kernel.generation, len(user), len(kernel), truncated_user, whole_user,
+            truncated_interpreted, array("Q", (*user, *kernel, *interpreted)).tobytes(),
+        )  # fmt: skip
+        named = self._stacks.get(key)
+        if named is not None:
+            return named
+        user_frames, user_lasts = self._user_frames(process, _lookup_addresses(user))
         kernel_frames = [self.kernel.frame(address) for address in _lookup_addresses(kernel)]
         kernel_frames.reverse()
         kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
-        complete = is_complete(user_frames, kernel_thread=kernel_thread, truncated=truncated_user)
-        interpreter = self._interpreters.of(process) if process is not None else None
-        if process is not None and interpreter is not None:
-            evaluates = map(interpreter.evaluates, reversed(addresses))
-            native = list(map(Native, user_frames, evaluates))[::-1]
-            if interpreter.build.layout is None:
-                user_frames = unread(native, f"[{interpreter.build.title}: {interpreter.build.unread}]")[::-1]
-            elif interpreted:
-                python = self._interpreters.functions(process, interpreter.build.layout, interpreted)
-                user_frames = merge(
-                    native, python, native_whole=complete or whole_user, python_whole=not truncated_interpreted
-                )[::-1]
-        return (*user_frames, *kernel_frames), complete
+        complete = is_complete(user_frames[::-1], kernel_thread=kernel_thread, truncated=truncated_user)
+        merged, interpreted_lasts = self._with_interpreted(
+            process, user, user_frames, interpreted, complete or whole_user, not truncated_interpreted
+        )
+        named = NamedStack((*merged[::-1], *kernel_frames), complete)
+        if user_lasts and interpreted_lasts and KERNEL not in kernel_frames:
+            self._stacks.put(key, named)
+        return named
 
-    def _user_frames(self, process: Process, addresses: Sequence[int]) -> list[Frame]:
-        frames = []
+    def _user_frames(self, process: Process | None, addresses: Sequence[int]) -> tuple[list[Frame], bool]:
+        """Leaf first; and whether they will always be these, for this process as it is now."""
+        if process is None:
+            return [ENDED] * len(addresses), not addresses
+        frames, last = [], True
         for address in addresses:
             frame = self._frames.get((process.generation, address))
             if frame is None:
                 if address not in process.mappings:
                     # A library may have been loaded since they were read.
-                    process = self._processes.reread(process)
-                frame = self._find_user_frame(process, address)
+                    process, last = self._processes.reread(process), False
+                frame, lasts = self._find_user_frame(process, address)
+                last = last and lasts
             frames.append(frame)
-        return frames
+        return frames, last
 
-    def _find_user_frame(self, process: Process, address: int) -> Frame:
+    def _with_interpreted(
+        self,
+        process: Process | None,
+        user: Sequence[int],
+        frames: list[Frame],
+        interpreted: Sequence[int],
+        native_whole: bool,
+        python_whole: bool,
+    ) -> tuple[list[Frame], bool]:
+        """The native frames, leaf first, with Python functions in the places where they ran; and whether that lasts."""
+        interpreter = self._interpreters.of(process) if process is not None else None
+        if process is None or interpreter is None:
+            return frames, True
+        evaluates = map(interpreter.evaluates, _lookup_addresses(user))
+        native = list(map(Native, frames, evaluates))
+        if interpreter.build.layout is None:
+            return unread(native, f"[{interpreter.build.title}: {interpreter.build.unread}]"), True
+        if not interpreted:
+            return frames, True
+        python = self._interpreters.functions(process, interpreter.build.layout, interpreted)
+        merged = merge(native, python, native_whole=native_whole, python_whole=python_whole)
+        return merged, all(function.frame is not GONE for function in python)
+
+    def _find_user_frame(self, process: Process, address: int) -> tuple[Frame, bool]:
+        """The function at an address, and whether it will always be this one."""
         mapping = process.find(address)
         if mapping is None:
-            return UNKNOWN
+            return UNKNOWN, False
         binary = self._binaries.get(process, mapping)
         self._modules.note(mapping.file, binary, lambda: self._binaries.why_unreadable(process, mapping))
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
-            return self._compiled_frame(process, mapping, address)
+            return self._compiled_frame(process, mapping, address), False
         frame = _native_frame(binary, mapping, address)
         self._frames.put((process.generation, address), frame)
-        return frame
+        return frame, True
 
     def _compiled_frame(self, process: Process, mapping: Mapping, address: int) -> Frame:
         """Of code that was made at run time, or of a file that can not be read."""
