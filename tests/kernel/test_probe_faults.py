@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
 
 from ebtop.probes.base import Settings
@@ -9,6 +12,7 @@ from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import StackRecord
 from tests.lab import cpu
 from tests.lab.collect import Collector
+from tests.lab.process import Workload
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -38,3 +42,48 @@ def test_known_faults_are_in_the_function_that_causes_them(period: int, toleranc
     # Every way down has its share, whether libc's part above it was walked by frame pointers at first or by tables.
     assert len({ways_down(record) for record in found}) == truth.stacks
     assert collected.probe("faults").lost == {}
+
+
+TOUCHER = """
+import json, mmap, os, resource
+PAGES = 2000
+def touch(memory):
+    for at in range(0, len(memory), mmap.PAGESIZE):
+        memory[at] = 1
+def warm_up():
+    touch_anew()
+def touch_anew():
+    memory = mmap.mmap(-1, PAGES * mmap.PAGESIZE, mmap.MAP_PRIVATE)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    touch(memory)
+    memory.close()
+print(json.dumps({"pid": os.getpid()}), flush=True)
+while line := input():
+    warm_up() if line == "warm" else touch_anew()
+    print(json.dumps({"pages": PAGES}), flush=True)
+"""
+
+
+LED = ["<module>", "touch_anew", "touch"]
+
+
+def python_functions(record: StackRecord) -> list[str]:
+    return [frame.name for frame in record.frames if frame.kind == "interpreted"]
+
+
+def test_new_memory_touched_by_python_functions() -> None:
+    """Once the interpreter is known and its tables are there, every fault is below the functions that led to it."""
+    with Workload([sys.executable, "-c", TOUCHER]) as program:
+        pid = program.read()["pid"]
+        with Collector(["faults"], Settings(fault_period=1), FilterSpec(frozenset([pid]))) as collected:
+            known = False
+            while not known:
+                time.sleep(0.2)
+                program.tell("warm")
+                program.read()
+                known = any("warm_up" in python_functions(r) and r.complete for r in collected.of(StackRecord))
+            program.tell("touch")
+            pages = program.read()["pages"]
+    touched = [r for r in collected.of(StackRecord) if python_functions(r) == LED]
+    assert sum(r.amount for r in touched) == pytest.approx(pages, abs=5)
+    assert {(r.state, r.complete) for r in touched} == {("minor", True)}

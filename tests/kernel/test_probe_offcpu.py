@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import StackRecord
 from tests.lab import blocking, build
 from tests.lab.collect import Collector
+from tests.lab.process import Workload
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -109,3 +111,48 @@ def test_a_stopped_process_is_stopped() -> None:
     stopped = [record for record in collected.of(StackRecord) if record.state == "stopped"]
     assert sum(record.samples for record in stopped) == 1
     assert blocked_s(stopped) > 0
+
+
+SLEEPER = """
+import json, os, time
+slept = 0.0
+def doze():
+    global slept
+    began = time.monotonic()
+    time.sleep(0.02)
+    slept += time.monotonic() - began
+def take_turns(n):
+    for _ in range(n):
+        doze()
+print(json.dumps({"pid": os.getpid()}), flush=True)
+while line := input():
+    slept = 0.0
+    take_turns(int(line))
+    print(json.dumps({"slept_s": slept}), flush=True)
+"""
+
+
+def python_functions(record: StackRecord) -> list[str]:
+    return [frame.name for frame in record.frames if frame.kind == "interpreted"]
+
+
+def test_waits_in_python_functions() -> None:
+    """Once the interpreter is known and its tables are there, every wait is below the functions that led to it."""
+    with Workload([sys.executable, "-c", SLEEPER]) as program:
+        pid = program.read()["pid"]
+        with only([pid]) as collected:
+            program.tell("100")
+            program.read()
+            collected.wait_until(lambda c: any("doze" in python_functions(r) and r.complete for r in c.of(StackRecord)))
+            since = time.time_ns()
+            program.tell("50")
+            truth = program.read()["slept_s"]
+        records = [r for r in collected.of(StackRecord) if r.time_ns > since]
+    dozes = [r for r in records if python_functions(r) == ["<module>", "take_turns", "doze"]]
+    assert sum(record.samples for record in dozes) >= 50
+    # The last of the waits before may be counted after `since`, and a batch that began before it is.
+    assert blocked_s(dozes) >= 0.95 * truth
+    assert blocked_s(within(records, "doze")) == pytest.approx(blocked_s(dozes))
+    assert {record.complete for record in dozes} == {True}
+    for record in dozes:
+        assert [f.kind for f in record.frames if f.kind in ("interpreted", "kernel")][-1] == "kernel"
