@@ -46,9 +46,9 @@ def with_shared(
 
 
 def with_tables(probe: ProbeHealth, unwinder: Unwinder) -> ProbeHealth:
-    """A probe with the unwind tables, all of them as one map."""
+    """A probe with the unwind tables, all of them as one map, and what there is no room for."""
     tables = MapUse(f"{unwinder.table_count} tables", 0, unwinder.table_bytes)
-    return probe._replace(maps=(*probe.maps, tables))
+    return probe._replace(maps=(*probe.maps, tables), notes=(*probe.notes, *unwinder.notes))
 
 
 def failed(name: str, error: EbtopError) -> ProbeHealth:

@@ -68,6 +68,7 @@ class TableArena:
         self.nbytes = 0
         """Kernel memory of all tables."""
         self.evictions = 0
+        """Tables that had to go for others so far."""
 
     def __len__(self) -> int:
         return len(self._placed)
@@ -121,12 +122,16 @@ class TableArena:
 
     def remove(self, number: int) -> None:
         """A table is not needed any more."""
-        self._evict(number)
+        self._take_out(number)
 
     def _least_used(self) -> int:
         return min(self._placed, key=lambda number: (self._placed[number].used_at, self._placed[number].uses))
 
     def _evict(self, number: int) -> None:
+        self._take_out(number)
+        self.evictions += 1
+
+    def _take_out(self, number: int) -> None:
         self._on_evict(number)
         placed = self._placed.pop(number)
         # Kernels before 6.8 free a table at once when its last reference goes, although a program may be reading
@@ -138,7 +143,6 @@ class TableArena:
             os.close(held)
         self._free.append(number)
         self.nbytes -= placed.nbytes
-        self.evictions += 1
 
 
 def _kernel_bytes(data: int) -> int:

@@ -64,8 +64,10 @@ class Tables:
         self._numbers: dict[int, Binary] = {}
         """Binaries by the number of their table in the kernel."""
         self._wanted: dict[Binary, _Want] = {}
-        self._unplaced: set[Binary] = set()
-        """Tables that did not fit in."""
+        self._unplaced: dict[Binary, tuple[str, int]] = {}
+        """Tables that do not fit in even alone: whose they are, and the budget at that time."""
+        self.notes: tuple[str, ...] = ()
+        """What the budget has no room for, one line each. For any thread."""
 
     def __len__(self) -> int:
         return len(self._arena)
@@ -106,7 +108,8 @@ class Tables:
 
     def want(self, binary: Binary, pid: int, mapped: Mapped, waits: RawStack | None = None) -> None:
         """A table is missed; `waits` is a stack that can't be walked without it."""
-        if binary not in self._unplaced:
+        fits = self._unplaced.get(binary, ("", -1))[1] < self.budget
+        if fits or waits is not None:
             want = self._wanted.setdefault(binary, _Want(pid, mapped, []))
             if waits is not None:
                 want.stacks.append(waits)
@@ -148,25 +151,42 @@ class Tables:
             binary.table_number = self._arena.put(table, self.budget, time.monotonic())
             if binary.table_number:
                 self._numbers[binary.table_number] = binary
+                self._unplaced.pop(binary, None)
             else:
-                self._unplaced.add(binary)
-                what = f"{mapped.file.label}: its unwind table takes {table.nbytes >> 10} KiB"
-                self._log(f"{what}, more than the {self.budget >> 10} KiB for all; its stacks are cut")
+                self._leave_out(binary, table, mapped)
+            self._note()
         self._installed.use_table(binary)
 
     def remove(self, binary: Binary) -> None:
         """There is no such code any more."""
         if binary.table_number:
             self._arena.remove(binary.table_number)
-        self._unplaced.discard(binary)
+        self._unplaced.pop(binary, None)
 
     def sweep(self, now: float) -> None:
         """See which tables are used, and keep within the budget."""
         self._arena.look_at_uses(now)
         self._arena.shrink(self.budget, now)
+        self._note()
         if self._arena.nbytes > self.budget // 2:
             # Rules that are cached are not looked up: who evicts must see afresh which tables are in use.
             self._control.void_cache()
+
+    def _leave_out(self, binary: Binary, table: UnwindTable, mapped: Mapped) -> None:
+        if binary not in self._unplaced:
+            what = f"{mapped.file.label}: its unwind table takes {table.nbytes >> 10} KiB"
+            self._log(f"{what}, more than the {self.budget >> 10} KiB for all; many of its stacks are cut")
+        self._unplaced[binary] = mapped.file.label, self.budget
+
+    def _note(self) -> None:
+        notes = []
+        room = f"{self.budget >> 10} KiB for unwind tables"
+        if self._unplaced:
+            names = ", ".join(sorted({name for name, _ in self._unplaced.values()}))
+            notes.append(f"{room} have no room for those of {names}: many of their stacks are cut")
+        if self._arena.evictions:
+            notes.append(f"{room} do not hold all at once: {self._arena.evictions} had to go for others so far")
+        self.notes = tuple(notes)
 
     def _waiting_for(self, binary: Binary) -> list[RawStack]:
         """Stacks that came while the table was made."""

@@ -84,6 +84,11 @@ class Unwinder:
         """Kernel memory that tables take now."""
         return self._tables.nbytes
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is no room for, one line each."""
+        return self._tables.notes
+
     def start(self) -> None:
         try:
             self._side_band = SideBand()
