@@ -17,7 +17,7 @@ from pathlib import Path
 from ebtop.symbols.symbolizer import Symbolizer
 
 _WARM_UP_S = 4.0
-_PROGRAM = """
+PROGRAM = """
 import java.util.*;
 public class Busy {
     interface Work { long run(int n); }
@@ -48,7 +48,7 @@ def timed_us(work: Callable[[], object], count: int) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "Busy.java"
-        source.write_text(_PROGRAM)
+        source.write_text(PROGRAM)
         subprocess.run(["javac", "-d", directory, source], check=True)
         java = subprocess.Popen(["java", "-cp", directory, "Busy"], stdout=subprocess.PIPE)
         perf_map = Path(f"/tmp/perf-{java.pid}.map")

@@ -1,6 +1,9 @@
 """What walking user stacks costs and how many it finds whole: by tables, by frame pointers, and perf's DWARF beside it.
 
-Usage: python -m tests.bench.unwind_cost [--seconds N] [--hertz HZ]      (root; needs gcc, and perf for its column)
+Usage: python -m tests.bench.unwind_cost [--seconds N] [--hertz HZ] [--only NAME...] [--no-memory]
+
+Needs root and gcc; perf for its column, and of the runtimes those that are there are measured. CPU is that of the
+process that samples, of one CPU: after the first ten seconds, in which symbols and tables are read, and in all.
 """
 
 from __future__ import annotations
@@ -24,10 +27,13 @@ from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import StackRecord
 from ebtop.unwind import FramePointers, UnwindTables, UserStacks
+from tests.bench.java_names import PROGRAM as JAVA
+from tests.bench.naming_cost import building
 from tests.lab import unwind
 from tests.lab.collect import Collector
 
-_WARM_S = 2.0
+_START_S = 10.0
+"""In which symbols and tables are read for the first time."""
 _BUCKETS, _BUCKET_NS = 256, 500
 _ROOTS = ("_start", "clone3", "__clone3")
 _TIMED = """
@@ -91,27 +97,62 @@ class Walked(NamedTuple):
     """One target under one way to walk."""
 
     complete: float
-    depth: float
     mean_us: float
-    p50_us: float
     p99_us: float
     all_us: float
-    """The whole sample: kernel stack, hashing and storing too."""
-    daemon: float
+    """The whole sample: Python functions, kernel stack, hashing and storing too."""
+    steady: float
     """CPU of the process that samples, of one CPU."""
+    with_start: float
 
 
-TARGETS = {
-    "C, no frame pointers": [str(unwind.shapes_program()), "600"],
-    "system python3": [
-        "/usr/bin/python3", "-c",
-        "import json, zlib\n"
-        "while True: zlib.compress(json.dumps([{'a': i, 'b': 'x' * i} for i in range(90)]).encode())",
-    ],
-    "xz": ["xz", "-T1", "-6", "-c", "/dev/zero"],
-    "openssl sha256": ["openssl", "speed", "-seconds", "600", "sha256"],
-    "node": ["node", "-e", "for (;;) JSON.parse(JSON.stringify(Array.from({length: 999}, (_, i) => ({i}))))"],
-}  # fmt: skip
+class Target(NamedTuple):
+    """A program that keeps one CPU busy; two copies of it run."""
+
+    name: str
+    command: list[str]
+    warm_s: float = 1.0
+    """Until it does what it will do from then on."""
+
+
+BUILD = "build of many short processes"
+_JSON = "import json, zlib\nwhile True: zlib.compress(json.dumps([{'a': i, 'b': 'x' * i} for i in range(90)]).encode())"
+_NUMPY = (
+    "import os\nos.environ['OPENBLAS_NUM_THREADS'] = '1'\nimport numpy\n"
+    "a = numpy.random.rand(300, 300)\nwhile True: numpy.linalg.inv(a @ a)"
+)
+_NODE = "for (;;) JSON.parse(JSON.stringify(Array.from({length: 999}, (_, i) => ({i}))))"
+_PERL = "while (1) { my %h; $h{$_} = join ',', $_ .. $_ + 9 for 1 .. 99; my @s = sort values %h }"
+_RUST = """
+use std::collections::BTreeMap;
+fn fill(n: u64) -> BTreeMap<u64, String> { (0..n).map(|i| (i * 7919 % 1009, format!("{i:x}"))).collect() }
+fn main() { let mut sum = 0; loop { sum += fill(500).values().map(|s| s.len()).sum::<usize>(); if sum == 1 { break } } }
+"""
+
+
+def targets(directory: Path) -> list[Target]:
+    """Those that can run here."""
+    found = [
+        Target("C, no frame pointers", [str(unwind.shapes_program()), "600"]),
+        Target("system python3", ["/usr/bin/python3", "-c", _JSON]),
+        Target("xz", ["xz", "-T1", "-6", "-c", "/dev/zero"]),
+        Target("openssl sha256", ["openssl", "speed", "-seconds", "600", "sha256"]),
+        Target("node", ["node", "-e", _NODE], 4.0),
+        Target("perl", ["perl", "-e", _PERL]),
+    ]
+    if shutil.which("java"):
+        source = directory / "Busy.java"
+        source.write_text(JAVA)
+        found.append(Target("java", ["java", "-XX:+UseSerialGC", str(source)], 8.0))
+    python = shutil.which("python3") or ""
+    if python and not subprocess.run([python, "-c", "import numpy"], stderr=subprocess.DEVNULL).returncode:
+        found.append(Target("numpy", [python, "-c", _NUMPY], 2.0))
+    if shutil.which("rustc"):
+        (directory / "busy.rs").write_text(_RUST)
+        program = directory / "busy-rust"
+        subprocess.run(["rustc", "-O", "--edition", "2021", "-o", program, directory / "busy.rs"], check=True)
+        found.append(Target("rust", [str(program)]))
+    return [target for target in found if shutil.which(target.command[0])]
 
 
 @contextlib.contextmanager
@@ -125,30 +166,32 @@ def running(command: list[str], copies: int = 1) -> Iterator[list[int]]:
             process.wait()
 
 
-def measure(way: UserStacks, command: list[str], hertz: int, seconds: float, directory: Path) -> Walked:
-    """Two copies, for two busy CPUs."""
-    with (
-        running(command, 2) as pids,
-        Collector(["cpu"], Settings(hertz=hertz, user_stacks=_Timed(directory, way)), FilterSpec(frozenset(pids))) as c,
-    ):
-        time.sleep(_WARM_S)
+def measure(way: UserStacks, target: Target | None, hertz: int, seconds: float, directory: Path) -> Walked:
+    """Two copies, for two busy CPUs; None is a build."""
+    settings = Settings(hertz=hertz, user_stacks=_Timed(directory, way))
+    with contextlib.ExitStack() as stack:
+        pids: list[int] = []
+        if target is None:
+            stack.enter_context(building())
+        else:
+            pids = stack.enter_context(running(target.command, 2))
+            time.sleep(target.warm_s)
+        begun = time.process_time(), time.monotonic()
+        c = stack.enter_context(Collector(["cpu"], settings, FilterSpec(frozenset(pids)) if pids else None))
+        time.sleep(_START_S)
         times: Map = c.source._set.loaded["cpu"].module.maps["walk_times"]
-        before, begun, cpu, since = _read(times), c.probe("cpu"), time.process_time(), time.time_ns()
+        before, probe, cpu, since = _read(times), c.probe("cpu"), time.process_time(), time.time_ns()
         time.sleep(seconds)
-        daemon = (time.process_time() - cpu) / seconds
-        after = _read(times)
-        ended = c.probe("cpu")
-    records = [r for r in c.of(StackRecord, pids) if r.time_ns > since]
-    every = unwind.samples(records)
+        ended = time.process_time()
+        steady, with_start = (ended - cpu) / seconds, (ended - begun[0]) / (time.monotonic() - begun[1])
+        after, later = _read(times), c.probe("cpu")
+    records = [r for r in c.of(StackRecord, pids or None) if r.time_ns > since and r.pid != os.getpid()]
     histogram = [b - a for a, b in zip(before, after, strict=True)]
-    spent = sum(p.run_ns for p in ended.programs) - sum(p.run_ns for p in begun.programs)
-    taken = max(1, ended.events - begun.events)
-    mean = sum(n * (i + 0.5) for i, n in enumerate(histogram)) / sum(histogram) * _BUCKET_NS / 1000
-    return Walked(
-        unwind.complete(records),
-        sum(len(r.frames) * r.samples for r in records) / every,
-        mean, _quantile(histogram, 0.5), _quantile(histogram, 0.99), spent / taken / 1000, daemon,
-    )  # fmt: skip
+    spent = sum(p.run_ns for p in later.programs) - sum(p.run_ns for p in probe.programs)
+    taken = max(1, later.events - probe.events)
+    mean = sum(n * (i + 0.5) for i, n in enumerate(histogram)) / max(1, sum(histogram)) * _BUCKET_NS / 1000
+    whole = unwind.complete(records) if records else 0.0
+    return Walked(whole, mean, _quantile(histogram, 0.99), spent / taken / 1000, steady, with_start)
 
 
 def _read(times: Map) -> list[int]:
@@ -164,12 +207,13 @@ def _quantile(histogram: list[int], share: float) -> float:
     return float("inf")
 
 
-def perf_dwarf(command: list[str], hertz: int, seconds: float, directory: Path) -> tuple[float, float] | None:
+def perf_dwarf(target: Target, hertz: int, seconds: float, directory: Path) -> tuple[float, float] | None:
     """Share of whole stacks and their depth, of perf record --call-graph dwarf with its 8 KiB of stack."""
     if shutil.which("perf") is None:
         return None
     data = directory / "perf.data"
-    with running(command) as (pid,):
+    with running(target.command) as (pid,):
+        time.sleep(target.warm_s)
         subprocess.run(
             ["perf", "record", "-q", "-e", "cpu-clock:u", "-F", str(hertz), "--call-graph", "dwarf", "-p", str(pid),
              "-o", str(data), "--", "sleep", str(seconds)],
@@ -186,16 +230,16 @@ def perf_dwarf(command: list[str], hertz: int, seconds: float, directory: Path) 
     return whole / len(stacks), sum(map(len, stacks)) / len(stacks)
 
 
-def memory(hertz: int) -> tuple[float, float, int]:
+def memory(every: list[Target], hertz: int) -> tuple[float, float, int]:
     """MB that this process grew by while all targets ran, kernel MiB of tables, and how many there are."""
     with contextlib.ExitStack() as stack:
-        for command in TARGETS.values():
-            if shutil.which(command[0]):
-                stack.enter_context(running(command))
+        for target in every:
+            stack.enter_context(running(target.command))
+        time.sleep(max(target.warm_s for target in every))
         grown: list[float] = []
         for way in (FramePointers(), UnwindTables()):
             with Collector(["cpu"], Settings(hertz=hertz, user_stacks=way)) as collected:
-                time.sleep(8)
+                time.sleep(_START_S + 5)
                 grown.append(_rss_mb())
                 unwinder = collected.source._set.unwinder
                 tables = (unwinder.table_bytes / 2**20, unwinder.table_count) if unwinder else (0.0, 0)
@@ -206,27 +250,43 @@ def _rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
+def row(target: Target | None, hertz: int, seconds: float, directory: Path) -> None:
+    tables = measure(UnwindTables(), target, hertz, seconds, directory)
+    pointers = measure(FramePointers(), target, hertz, seconds, directory)
+    dwarf = perf_dwarf(target, hertz, seconds, directory) if target is not None else None
+    by_perf = f"{dwarf[0]:8.1%}" if dwarf is not None else f"{'-':>8}"
+    figures = (
+        f"{tables.mean_us:8.1f}{tables.p99_us:7.1f}{tables.all_us:8.1f}{tables.steady:9.1%}{tables.with_start:9.1%}"
+    )
+    name = target.name if target is not None else BUILD
+    print(f"{name:30}{tables.complete:8.1%}{pointers.complete:8.1%}{by_perf}{figures}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--hertz", type=int, default=99)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows that begin with one of these")
+    parser.add_argument("--no-memory", action="store_true")
     options = parser.parse_args()
-    print(f"{options.hertz} Hz, two copies of each, {options.seconds:g} s; microseconds; daemon: of one CPU")
-    print(f"{'':22}{'':16}{'whole':>8}{'depth':>7}{'mean':>8}{'p50':>7}{'p99':>7}{'sample':>8}{'daemon':>12}")
+    print(f"{options.hertz} Hz, two copies of each, {options.seconds:g} s; microseconds; CPU: of one")
+    print(f"{'':30}{'whole stacks':>24}{'walk':>15}{'sample':>8}{'CPU':>18}")
+    print(
+        f"{'':30}{'tables':>8}{'fp':>8}{'perf':>8}{'mean':>8}{'p99':>7}{'mean':>8}{'steady':>9}{'start':>9}", flush=True
+    )
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        for name, command in TARGETS.items():
-            if shutil.which(command[0]) is None:
-                continue
-            for way in (UnwindTables(), FramePointers()):
-                w = measure(way, command, options.hertz, options.seconds, directory)
-                figures = f"{w.mean_us:8.1f}{w.p50_us:7.1f}{w.p99_us:7.1f}{w.all_us:8.1f}   {w.daemon:9.1%}"
-                print(f"{name:22}{way.name:16}{w.complete:8.1%}{w.depth:7.1f}{figures}", flush=True)
-            dwarf = perf_dwarf(command, options.hertz, options.seconds, directory)
-            if dwarf is not None:
-                print(f"{name:22}{'perf dwarf':16}{dwarf[0]:8.1%}{dwarf[1]:7.1f}", flush=True)
-    grown, tables_mib, count = memory(options.hertz)
-    print(f"all at once: {grown:.0f} MB more than frame pointers take; {count} tables of {tables_mib:.1f} MiB")
+        every = targets(directory)
+        for target in (*every, None):
+            name = target.name if target is not None else BUILD
+            if options.only is None or name.startswith(tuple(options.only)):
+                row(target, options.hertz, options.seconds, directory)
+        if not options.no_memory:
+            grown, tables_mib, count = memory(every, options.hertz)
+            print(
+                f"{len(every)} runtimes at once: {grown:.0f} MB more than frame pointers take; "
+                f"{count} tables of {tables_mib:.1f} MiB"
+            )
 
 
 if __name__ == "__main__":
