@@ -19,6 +19,8 @@ class Source(FakeSource):
 
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background may ignore it, which is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "--ignore-hangup" in sys.argv:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     source = Source()
