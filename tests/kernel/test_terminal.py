@@ -61,16 +61,28 @@ def test_the_screen_is_right_after_a_storm_of_sizes(demo: Demo, home: dict[str, 
         terminal.resize(columns, lines)
         # Standing still, what is on screen must be what a complete redraw draws.
         terminal.press("space")
-        screen = terminal.wait_until(
+        terminal.wait_until(
             lambda text: "PAUSED" in text and all(pane in text for pane in PANES) and "probes 5/5" in text,
             "a whole paused screen",
-        ).split("\n")
+        )
+        screen = standing_still(terminal)
         assert len(screen) == lines
         assert max(map(len, screen)) <= columns
         terminal.press("ctrl+l")
         terminal.wait_until(lambda text: body(text.split("\n")) == body(screen), f"\n{screen}")
         terminal.press("q")
         assert terminal.wait() == 0
+
+
+def standing_still(terminal: Tmux) -> list[str]:
+    """The screen once nothing of its body changes any more: a frame may be on its way yet."""
+    before, screen = [""], terminal.screen()
+    deadline = time.monotonic() + TIMEOUT_S
+    while body(screen) != body(before):
+        assert time.monotonic() < deadline, "it does not stand still"
+        time.sleep(1.0)
+        before, screen = screen, terminal.screen()
+    return screen
 
 
 def body(screen: list[str]) -> list[str]:
