@@ -100,16 +100,14 @@ def _run(arguments: list[str]) -> int:
         from ebtop.kernel import doctor
 
         return doctor.main(options.json)
-    # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all,
-    # and half of it where millions are kept until the end, which is soon.
-    if options.command in ("export", "diff"):
-        gc.disable()
-        return _export(options)
+    # Records come by the ten thousand and are never part of a cycle: looking for one among them costs a tenth of all.
     gc.set_threshold(20_000, 20, 20)
     if options.command == "replay":
         return _replay(options)
     if options.command == "baseline":
         return _baseline(options)
+    if options.command in ("export", "diff"):
+        return _export(options)
     settings = _settings(options)
     if options.command == "demo":
         return _demo(options, settings)
