@@ -171,4 +171,3 @@ def _described(version: Version, runtime: bytes) -> Layout:
     if max(used) > _OFFSET_MAX or max(walk.code, walk.previous, walk.owner) > _FRAME_BYTES_MAX:
         raise LayoutError("its runtime describes what can't be")
     return Layout(walk, at["code.qualname"], text)
-

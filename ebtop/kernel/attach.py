@@ -80,16 +80,12 @@ Hook = RawTracepoint | Tracepoint | Sampler | PeriodSampler | Iterator | TailCal
 def raw_tracepoint(program_fd: int, hook: RawTracepoint) -> list[int]:
     """Attach; raises OSError (ENOENT: this kernel has no such tracepoint)."""
     name = bytearray(hook.name.encode() + b"\0")
-    return [
-        syscall.bpf(Cmd.RAW_TRACEPOINT_OPEN, syscall.attr("=QI", syscall.pointer(name), program_fd, size=16))
-    ]
+    return [syscall.bpf(Cmd.RAW_TRACEPOINT_OPEN, syscall.attr("=QI", syscall.pointer(name), program_fd, size=16))]
 
 
 def tracepoint(program_fd: int, event_id: int) -> list[int]:
     """Attach to the tracepoint with this tracefs id; raises OSError."""
-    attr = syscall.attr(
-        "=IIQQQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, event_id, 1, 0, 0, size=_PERF_ATTR_SIZE
-    )
+    attr = syscall.attr("=IIQQQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, event_id, 1, 0, 0, size=_PERF_ATTR_SIZE)
     return [_with_program(syscall.perf_event_open(attr, -1, 0), program_fd)]
 
 
@@ -172,5 +168,3 @@ def describe(hook: Hook) -> str:
             return f"iter/{target}"
         case TailCall(program_array, slot):
             return f"slot {slot} of {program_array}"
-
-

@@ -261,5 +261,3 @@ def _build_error(name: str, status: int, errors: str) -> EbtopError:
         return EbtopError(f"bpf/{name}.c can't be built", "bcc makes maps while it compiles", "build it as root, once")
     last = errors.strip().splitlines()[-1:] or [f"the compiler ended with status {status}"]
     return EbtopError(f"bpf/{name}.c can't be built", last[0])
-
-

@@ -32,7 +32,6 @@ _MIN_INTERVAL_S = 0.1
 _SCAN_TAKES_NS = 1_000_000_000
 
 
-
 class Ended:
     """A connection that is over. Most of a storm's are let go before anybody looks, so the row is made on demand."""
 

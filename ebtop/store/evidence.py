@@ -76,6 +76,7 @@ class Evidence(Protocol):
 
     host: HostFacts
     collection: CollectionFacts
+
     @property
     def from_ns(self) -> int:
         """When collecting began, or what is kept begins."""

@@ -22,9 +22,7 @@ class Garbage:
     What is alive at the beginning stays alive, and is never gone through again.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, collect: Callable[[], object] = gc.collect
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, collect: Callable[[], object] = gc.collect) -> None:
         self._clock = clock
         self._collect = collect
         self._typed_at = self._next_at = self._latest_at = clock()

@@ -185,18 +185,17 @@ def test_rate_changes_at_run_time() -> None:
     """Without a reload, and whatever was sampled at which rate, the CPU time comes out right."""
     with Collector(["cpu"], Settings(hertz=FAST_HZ)) as collected:
         loaded = sampler_id(collected)
-        parts: list[list[StackRecord]] = []
-        cpu_s: list[float] = []
+        parts: list[tuple[int, int, float]] = []
         for hertz, enough in ((FAST_HZ, 1000), (97, 100), (FAST_HZ, 1000)):
             collected.source.set_rate(hertz)
             with cpu.Hot(60) as hot:
-                cpu_s.append(sum(t.cpu_s for t in burn(collected, hot, enough)))
-            parts.append(collected.of(StackRecord, [hot.pid]))
+                parts.append((hertz, hot.pid, sum(t.cpu_s for t in burn(collected, hot, enough))))
             assert collected.source.hertz == hertz
-            assert {r.period_ns for r in parts[-1]} == {10**9 // hertz}
         assert sampler_id(collected) == loaded
-    for part, seconds in zip(parts, cpu_s, strict=True):
-        assert estimated_s(part) == pytest.approx(seconds, rel=0.15)
+    for hertz, pid, cpu_s in parts:
+        part = collected.of(StackRecord, [pid])
+        assert {r.period_ns for r in part} == {10**9 // hertz}
+        assert estimated_s(part) == pytest.approx(cpu_s, rel=0.15)
     assert collected.probe("cpu").lost == {}
 
 

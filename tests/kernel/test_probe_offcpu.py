@@ -43,9 +43,11 @@ def test_waits_have_their_time_their_stack_and_their_waker() -> None:
     assert {record.pid for record in records} == {blocker.pid}
     for function, name in ((blocking.SLEEP, "sleep_s"), (blocking.FUTEX, "futex_s"), (blocking.READ, "read_s")):
         found = within(records, function)
-        # On a busy machine a thread waits for its turn, too, once it is woken: that is part of both figures.
-        assert blocked_s(found) == pytest.approx(truth[name], rel=0.1)
-        assert sum(record.samples for record in found) == pytest.approx(TIMES, abs=2)
+        # On a busy machine a thread waits for its turn, too, once it is woken: that is part of both figures. One that
+        # is kept from its CPU just before it waits may not have to any more.
+        waits = sum(record.samples for record in found)
+        assert waits == pytest.approx(TIMES, abs=2)
+        assert blocked_s(found) / waits == pytest.approx(truth[name] / TIMES, rel=0.1)
         assert {record.state for record in found} == {"sleep"}
         assert {record.complete for record in found} == {True}
         assert {record.frames[-1].name for record in found} <= {"schedule", "__schedule"}

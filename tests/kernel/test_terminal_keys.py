@@ -32,8 +32,10 @@ WAYS: dict[str, tuple[str, ...]] = {
 PANES = ("1  CPU", "2  EXEC", "3  TCP", "4  RETRANSMITS", "5  SLOW CONNECTS")
 PROMPTS = ("search  ", "filter  ", "go to  ", "note  ", "snapshot  ")
 """How a line to type into begins."""
+APART_S = 0.04
+"""Between two keys of somebody who types fast."""
 ACT_S = 0.15
-"""For a key to act and be drawn before the next is pressed: Escape and a key at once would be Alt and that key."""
+"""For Escape to act and be drawn before the next is pressed: Escape and a key at once would be Alt and that key."""
 SETTLED_S = 2.0
 
 
@@ -67,7 +69,7 @@ def times(command: Command) -> int:
 def press(terminal: Tmux, *keys: str) -> None:
     for key in keys:
         terminal.press(key)
-        time.sleep(ACT_S)
+        time.sleep(ACT_S if key == "escape" else APART_S)
 
 
 def go_home(terminal: Tmux, command: Command) -> None:

@@ -102,7 +102,7 @@ def wrong_callers(samples: list[RawSample], pid: int) -> list[int]:
 def test_tables_take_turns(programs: dict[str, int], whole: list[RawSample], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_set, "BUDGET", LITTLE)
     with sampled(programs) as collected:
-        for _ in range(3):
+        for _ in range(2):
             for pid in programs.values():
                 records = turn(collected, pid, 1800)
                 # Each begins without its table, and has it soon.

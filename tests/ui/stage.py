@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 import ebtop.ui
+from ebtop.store.evidence import Note
 from ebtop.store.rows import Rates
 from ebtop.store.source import Health, NodeLoad, Pressure
 from ebtop.ui import themes
@@ -42,9 +44,13 @@ class Remembered:
 
     kept: Kept = field(default_factory=Kept)
     seconds: list[Second] = field(default_factory=list)
+    written: list[Note] = field(default_factory=list)
 
     def ticks(self) -> Sequence[Second]:
         return self.seconds
+
+    def notes(self) -> Sequence[Note]:
+        return self.written
 
 
 def second(at_s: float, cpu: float | None = 50.0, narrowed: str = "", **rates: float) -> Second:
@@ -99,6 +105,13 @@ class Acting:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.settle()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as it holds; AssertionError when it never does."""
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, self.text()
+            await self.pilot.pause(0.01)
 
     def screen(self) -> list[str]:
         """Every line of the terminal."""

@@ -4,6 +4,7 @@ import pytest
 from fakes import START_NS, FakeSource, empty_snapshot
 from stage import Remembered, second, staged
 
+from ebtop.store.evidence import Note
 from ebtop.ui.moment import Moment
 from ebtop.ui.screens.history import HistoryScreen, narrowings, overlaid, points
 
@@ -70,8 +71,7 @@ async def test_it_draws_by_itself_only_every_few_seconds() -> None:
             await ui.settle()
         assert page.charts.lines_drawn == before
         page.take(moment(15))
-        await ui.settle()
-        assert page.charts.lines_drawn > before
+        await ui.until(lambda: page.charts.lines_drawn > before)
         assert "cpu 99 %" in ui.text()
 
 
@@ -98,6 +98,31 @@ async def test_where_collecting_was_narrowed_is_marked() -> None:
         assert "collecting was narrowed or widened" in ui.text()
         await ui.press(*["left"] * 26)
         assert "collected then: only pid 1234" in ui.text()
+
+
+async def test_a_key_is_answered_between_two_charts() -> None:
+    timeline = remembered(61)
+    page = HistoryScreen(timeline)
+    async with staged(page) as ui:
+        timeline.seconds.append(second(61, cpu=99.0))
+        page.take(moment(61))
+        page.charts.action_edge(0)
+        assert len(page.charts.seconds) == 61, "the old charts stand until all new ones are there"
+        await ui.until(lambda: len(page.charts.seconds) == 62)
+        assert "22:13:20 " in ui.text(), "the cursor stays"
+
+
+async def test_notes_are_marked_and_read_under_the_cursor() -> None:
+    timeline = remembered(61)
+    timeline.written = [Note(START_NS - 10**12, "long gone"), Note(START_NS + int(29.5e9), "disk [b]full[/]")]
+    page = HistoryScreen(timeline)
+    async with staged(page) as ui:
+        axis = next(line for line in ui.screen() if "100 %┤" in line)
+        assert axis.count("▼") == 2, "one on each of two charts"
+        assert "disk" not in ui.text()
+        page.charts.action_edge(30)
+        await ui.settle()
+        assert "▼ disk [b]full[/]" in ui.text()
 
 
 async def test_in_ascii_nothing_else_is_drawn() -> None:

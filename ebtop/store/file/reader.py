@@ -280,6 +280,4 @@ class SnapshotFile:
 
 def _probes(lost_by: Mapping[str, Mapping[str, int]]) -> tuple[ProbeHealth, ...]:
     """With nothing but their losses."""
-    return tuple(
-        [ProbeHealth(name, "on", "", "", (), (), 0.0, 0, dict(lost), ()) for name, lost in lost_by.items()]
-    )
+    return tuple([ProbeHealth(name, "on", "", "", (), (), 0.0, 0, dict(lost), ()) for name, lost in lost_by.items()])

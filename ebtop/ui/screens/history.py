@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from ebtop.store.evidence import Note
 from ebtop.store.rows import Rates
 from ebtop.store.source import Health
 from ebtop.ui.charts import Chart, Series, draw, largest, round_up
@@ -25,6 +26,8 @@ _WIDE = 60
 """Cells that a chart needs at least."""
 _LEAST_S = 60.0
 """The time axis is at least this long."""
+_REST_S = 0.02
+"""Between two charts of a drawing that nobody asked for."""
 
 
 class Second(Protocol):
@@ -42,12 +45,28 @@ class Remembering(Protocol):
     """What the page needs of a timeline."""
 
     def ticks(self) -> Sequence[Second]: ...
+    def notes(self) -> Sequence[Note]: ...
 
 
 class Curve(NamedTuple):
     name: str
     style: str
     value: Callable[[Second], float | None]
+
+
+class _Frame(NamedTuple):
+    """What a drawing of charts is of."""
+
+    across: int
+    down: int
+    width: int
+    height: int
+    first: int
+    seconds: Sequence[Second]
+
+    def of(self, seconds: Sequence[Second]) -> _Frame:
+        """The same of other seconds."""
+        return self._replace(seconds=seconds)
 
 
 class Plan(NamedTuple):
@@ -137,16 +156,42 @@ class Charts(StripWidget, can_focus=True):
         super().__init__(id="charts")
         self._timeline = timeline
         self.seconds: Sequence[Second] = ()
+        self.notes: Sequence[Note] = ()
         self.cursor_ns: int | None = None
         """None = the newest second."""
         self.first = 0
-        self._drawn: list[list[tuple[Plan, Chart]]] = []
-        self._drawn_for: tuple[object, ...] = ()
+        self._drawn: list[tuple[Plan, Chart]] = []
+        self._drawn_for: _Frame | None = None
+        self._coming: Iterator[tuple[Plan, Chart]] | None = None
 
     def show(self) -> None:
-        """Draw what is remembered by now."""
-        self.seconds = tuple(self._timeline.ticks())
+        """Draw what is remembered by now. Where charts are shown already, one at a time: keys come in between."""
+        seconds, notes = tuple(self._timeline.ticks()), tuple(self._timeline.notes())
+        if self._drawn_for is None or len(seconds) < 2:
+            self._take(seconds, notes)
+            return
+        coming = self._coming = self._draw(frame := self._drawn_for.of(seconds))
+        drawn: list[tuple[Plan, Chart]] = []
+
+        def draw_one() -> None:
+            if self._coming is not coming:
+                return
+            one = next(coming, None)
+            if one is not None:
+                drawn.append(one)
+                self.set_timer(_REST_S, draw_one)
+                return
+            if self._drawn_for is not None and self._drawn_for.of(seconds) == frame:
+                self._drawn, self._drawn_for = drawn, frame
+            self._take(seconds, notes)
+
+        draw_one()
+
+    def _take(self, seconds: Sequence[Second], notes: Sequence[Note]) -> None:
+        self.seconds, self.notes, self._coming = seconds, notes, None
         self.redraw()
+        if isinstance(self.screen, HistoryScreen):
+            self.screen.show_values()
 
     @property
     def chosen(self) -> Second | None:
@@ -157,12 +202,21 @@ class Charts(StripWidget, can_focus=True):
         return min(self.seconds, key=lambda second: abs(second.time_ns - cursor_ns))
 
     @property
+    def noted(self) -> list[str]:
+        """What was noted at the cursor, give or take a cell."""
+        chosen = self.chosen
+        if chosen is None or not self._drawn:
+            return []
+        start, end = self.span
+        near_ns = 1e9 * max(1.0, (end - start) / self._drawn[0][1].width)
+        return [note.text for note in self.notes if abs(note.time_ns - chosen.time_ns) <= near_ns]
+
+    @property
     def span(self) -> tuple[float, float]:
         """Seconds since the epoch of both ends of the time axis."""
         if not self.seconds:
             return 0.0, _LEAST_S
-        end = self.seconds[-1].time_ns / 1e9
-        return min(self.seconds[0].time_ns / 1e9, end - _LEAST_S), end
+        return _span(self.seconds)
 
     def lines(self, width: int, height: int) -> list[Line]:
         if len(self.seconds) < 2:
@@ -170,13 +224,12 @@ class Charts(StripWidget, can_focus=True):
         across = max(1, min(2, width // _WIDE))
         down = max(1, min(-(-len(PLANS) // across), height // (_TALL + 1)))
         self.first = max(0, min(self.first, len(PLANS) - across * down))
-        wanted = (self.seconds[0].time_ns, self.seconds[-1].time_ns, len(self.seconds), width, height, self.first)
+        wanted = _Frame(across, down, width, height, self.first, self.seconds)
         if wanted != self._drawn_for:
-            self._drawn_for = wanted
-            self._drawn = self._draw(across, down, width, height)
+            self._drawn, self._drawn_for = list(self._draw(wanted)), wanted
         lines: list[Line] = []
-        for row in self._drawn:
-            lines += self._beside(row, width // across)
+        for n in range(0, len(self._drawn), across):
+            lines += self._beside(self._drawn[n : n + across], width // across)
         return lines
 
     def action_step(self, cells: int) -> None:
@@ -185,7 +238,7 @@ class Charts(StripWidget, can_focus=True):
         if chosen is None:
             return
         start, end = self.span
-        width = self._drawn[0][0][1].width if self._drawn else 100
+        width = self._drawn[0][1].width if self._drawn else 100
         wanted = chosen.time_ns + int(cells * (end - start) / width * 1e9)
         at = self.seconds.index(chosen)
         nearest = min(range(len(self.seconds)), key=lambda n: abs(self.seconds[n].time_ns - wanted))
@@ -212,18 +265,14 @@ class Charts(StripWidget, can_focus=True):
         if isinstance(self.screen, HistoryScreen):
             self.screen.show_values()
 
-    def _draw(self, across: int, down: int, width: int, height: int) -> list[list[tuple[Plan, Chart]]]:
-        start, end = self.span
-        shown = PLANS[self.first : self.first + across * down]
+    def _draw(self, frame: _Frame) -> Iterator[tuple[Plan, Chart]]:
+        start, end = _span(frame.seconds)
         ascii_only = cast(DrawingApp, self.app).ascii_only
-        tall = height // down - 1
-        charts = []
-        for plan in shown:
-            series = [Series(c.name, c.style, points(self.seconds, c.value)) for c in plan.curves]
+        wide, tall = frame.width // frame.across, frame.height // frame.down - 1
+        for plan in PLANS[frame.first : frame.first + frame.across * frame.down]:
+            series = [Series(c.name, c.style, points(frame.seconds, c.value)) for c in plan.curves]
             top = round_up(largest(series), plan.unit) if plan.top is None else plan.top
-            chart = draw(series, width // across, tall, start, end, plan.text, top, ascii_only=ascii_only)
-            charts.append((plan, chart))
-        return [charts[n : n + across] for n in range(0, len(charts), across)]
+            yield plan, draw(series, wide, tall, start, end, plan.text, top, ascii_only=ascii_only)
 
     def _beside(self, row: Sequence[tuple[Plan, Chart]], width: int) -> list[Line]:
         """The lines of charts that stand side by side, with titles, marks and the cursor."""
@@ -240,18 +289,21 @@ class Charts(StripWidget, can_focus=True):
             runs: list[Run] = []
             for _, chart in row:
                 part = list(chart.rows[y]) if y < len(chart.rows) else []
-                marks = self._marks(chart) if y < len(chart.rows) - 2 else {}
+                marks = self._marks(chart, top=y == 0) if y < len(chart.rows) - 2 else {}
                 runs += fitted(overlaid(part, marks), width)
             lines.append(Line(tuple(runs)))
         return lines
 
-    def _marks(self, chart: Chart) -> dict[int, Run]:
-        """What stands over a chart by column: where collecting was narrowed or widened, and the cursor."""
+    def _marks(self, chart: Chart, *, top: bool) -> dict[int, Run]:
+        """What stands over a chart by column: notes, where collecting was narrowed or widened, and the cursor."""
         start, end = self.span
         scale = (chart.width - 1) / max(1e-9, end - start)
         marks: dict[int, Run] = {}
         for time_ns, _ in narrowings(self.seconds):
             marks[chart.left + round((time_ns / 1e9 - start) * scale)] = ("┊", "violet")
+        for note in self.notes:
+            if start <= note.time_ns / 1e9 <= end:
+                marks[chart.left + round((note.time_ns / 1e9 - start) * scale)] = ("▼" if top else "┊", "accent")
         if self.cursor_ns is not None and self.chosen:
             marks[chart.left + round((self.chosen.time_ns / 1e9 - start) * scale)] = ("│", "strong")
         return marks
@@ -291,7 +343,7 @@ class HistoryScreen(Page):
 
     def on_mount(self) -> None:
         self.charts.focus()
-        self._draw()
+        self.charts.show()
 
     def hinted(self) -> Sequence[tuple[str, str]]:
         return [("← →", "cursor"), ("↵", "go there"), ("↓ ↑", "charts"), ("End", "newest")]
@@ -300,7 +352,7 @@ class HistoryScreen(Page):
         """A second has passed."""
         if abs(moment.health.time_ns - self._drawn_ns) >= REDRAW_S * 1e9:
             self._drawn_ns = moment.health.time_ns
-            self._draw()
+            self.charts.show()
 
     def go(self) -> None:
         """Show the moment under the cursor in the panes."""
@@ -312,14 +364,16 @@ class HistoryScreen(Page):
             app.go_to(None if live else chosen.time_ns)
 
     def show_values(self) -> None:
-        self.values.show(value_lines(self.charts.chosen, self.charts.cursor_ns is None, self.charts.seconds))
-
-    def _draw(self) -> None:
-        self.charts.show()
-        seconds = self.charts.seconds
+        charts = self.charts
+        seconds = charts.seconds
         length = (seconds[-1].time_ns - seconds[0].time_ns) / 1e9 if seconds else 0.0
         self.head.show([(f" the last {duration(length)}", "text")])
-        self.show_values()
+        self.values.show(value_lines(charts.chosen, charts.cursor_ns is None, seconds, charts.noted))
+
+
+def _span(seconds: Sequence[Second]) -> tuple[float, float]:
+    end = seconds[-1].time_ns / 1e9
+    return min(seconds[0].time_ns / 1e9, end - _LEAST_S), end
 
 
 def points(seconds: Sequence[Second], value: Callable[[Second], float | None]) -> list[tuple[float, float] | None]:
@@ -346,8 +400,10 @@ def narrowings(seconds: Sequence[Second]) -> list[tuple[int, str]]:
     ]
 
 
-def value_lines(second: Second | None, newest: bool, seconds: Sequence[Second]) -> list[Line]:
-    """The values of one second, and what was collected then."""
+def value_lines(
+    second: Second | None, newest: bool, seconds: Sequence[Second], noted: Sequence[str] = ()
+) -> list[Line]:
+    """The values of one second, and what was collected and noted then."""
     if second is None:
         return []
     rates, cpu = second.rates, _cpu(second)
@@ -363,6 +419,8 @@ def value_lines(second: Second | None, newest: bool, seconds: Sequence[Second]) 
     when: list[Run] = [(f" {wall_clock(second.time_ns)} ", "accent"), ("newest" if newest else "", "dim")]
     first = [run for name, text in figures[:4] for run in ((f"  {name} ", "dim"), (text, "text"))]
     rest = [run for name, text in figures[4:] for run in ((f" {name} ", "dim"), (f"{text} ", "text"))]
+    if noted:
+        rest.append((f" ▼ {'; '.join(noted)}", "accent"))
     if second.health.narrowed:
         rest.append((f" ┊ collected then: only {second.health.narrowed}", "violet"))
     elif narrowings(seconds):
