@@ -15,14 +15,16 @@ SPAN = 1 << 32
 _PAUSE_SYMBOLS = 3000
 """About a millisecond's work."""
 _ALIASES_MAX = 64
+_RECENT_MAX = 512
+"""Names kept unpacked: in a hot function every instruction is a new address, and unpacking is most of naming one."""
 _NESTED_MAX = 16
 """How many symbols back a function that encloses others (assembly with inner labels) is looked for."""
 
 
 class SymbolTable:
-    """Functions by address. Immutable; made by `TableBuilder`."""
+    """Functions by address. Made by `TableBuilder`; what it says does not change."""
 
-    __slots__ = ("_base", "_names", "_sizes", "_starts", "_strings")
+    __slots__ = ("_base", "_names", "_recent", "_sizes", "_starts", "_strings")
 
     def __init__(
         self, base: int, starts: array[int], sizes: array[int], names: array[int], strings: PackedStrings
@@ -32,6 +34,8 @@ class SymbolTable:
         self._sizes = sizes
         self._names = names
         self._strings = strings
+        self._recent: dict[int, bytes] = {}
+        """By offset."""
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -61,7 +65,15 @@ class SymbolTable:
         first = bisect_left(self._starts, start)
         last = min(bisect_right(self._starts, start), first + _ALIASES_MAX)
         aliases = [i for i in range(first, last) if at - start < self._sizes[i]]
-        return best_alias([self._strings.string(self._names[i]) for i in aliases])
+        return best_alias([self._string(self._names[i]) for i in aliases])
+
+    def _string(self, offset: int) -> bytes:
+        string = self._recent.get(offset)
+        if string is None:
+            if len(self._recent) >= _RECENT_MAX:
+                self._recent.clear()
+            string = self._recent[offset] = self._strings.string(offset)
+        return string
 
 
 class TableBuilder:
