@@ -38,6 +38,8 @@ _FIELD = re.compile(
 )
 """NAME=value, "name": "value", name: value."""
 
+_NO_FLAGS: Mapping[str, str] = {}
+
 Kept = TypeVar("Kept", str, tuple[str, ...])
 
 
@@ -96,6 +98,7 @@ class Redactor:
         self._tools: dict[str, Mapping[str, str]] = dict(rules.TOOLS)
         for program, flags in extra.flags:
             self._tools[program] = {**self._tools.get(program, {}), **dict.fromkeys(flags, rules.VALUE)}
+        self._glued: dict[int, tuple[tuple[str, str], ...]] = {id(_NO_FLAGS): ()}
         self._known: dict[tuple[str, ...] | str, tuple[Any, int]] = {}
         self._shaped: dict[str, tuple[str, int]] = {}
         self._names: dict[str, bool] = {}
@@ -143,8 +146,9 @@ class Redactor:
         if self._always:
             return True
         low = " ".join(words).lower()
-        if any(hint in low for hint in self._hints):
-            return True
+        for hint in self._hints:
+            if hint in low:
+                return True
         return any(word.rpartition("/")[2].strip("\"'();") in self._tools for word in low.split())
 
     def _args(self, args: tuple[str, ...]) -> tuple[str, ...]:
@@ -213,13 +217,25 @@ class Redactor:
         return self._tools.get(word.rpartition("/")[2])
 
 
+    def glued(self, tool: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Those of a program's flags that a value may follow without a space, and how it carries a secret."""
+        found = self._glued.get(id(tool))
+        if found is None:
+            found = self._glued[id(tool)] = tuple(
+                (flag, rules.VALUE if how == rules.ATTACHED else how)
+                for flag, how in tool.items()
+                if flag and (how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"))
+            )
+        return found
+
+
 class _Words:
     """Goes through the words of one command and knows what the next one is."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._program = ""
-        self._tool: Mapping[str, str] = {}
+        self._tool: Mapping[str, str] = _NO_FLAGS
         self._due = ""
         """How the next word carries a secret; "" = it does not."""
 
@@ -265,11 +281,9 @@ class _Words:
         if how:
             self._due = "" if how == rules.ATTACHED else how
             return word
-        for flag, how in self._tool.items():
-            if not flag or not word.startswith(flag) or len(word) == len(flag):
-                continue
-            if how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"):
-                return flag + self._value(rules.VALUE if how == rules.ATTACHED else how, word[len(flag) :])
+        for flag, how in self._redactor.glued(self._tool):
+            if word.startswith(flag) and len(word) > len(flag):
+                return flag + self._value(how, word[len(flag) :])
         return None
 
     def _value(self, how: str, word: str) -> str:
