@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from ebtop.errors import EbtopError, UsageError
 from ebtop.store.file.making import remove
-from ebtop.store.file.reader import SnapshotFile
+from ebtop.store.file.named import NAME, named
 from ebtop.units import duration, size
 
 DURATION = "60s"
 """Of a baseline that says nothing else."""
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 _USAGE = "as in: ebtop baseline save NAME, ebtop baseline list, ebtop baseline rm NAME"
 
 
@@ -42,31 +39,23 @@ def as_record(folder: Path, arguments: Sequence[str]) -> list[str]:
 def find(folder: Path, text: str) -> Path:
     """The file that is meant: one of that path, or the baseline of that name. Raises EbtopError."""
     path = Path(text)
-    if path.suffix == ".ebtop" or os.path.lexists(path) or not _NAME.fullmatch(text):
+    if path.suffix == ".ebtop" or os.path.lexists(path) or not NAME.fullmatch(text):
         return path
     kept = _path(folder, text)
     if not kept.exists():
-        names = ", ".join(_names(folder)) or "none"
+        names = ", ".join(sorted(each.name for each in named(folder))) or "none"
         raise EbtopError(f"there is no file and no baseline {text}", f"baselines: {names}", "see ebtop baseline list")
     return kept
 
 
 def show(folder: Path) -> int:
     """Print them, a line each, the oldest first; returns the exit code."""
-    lines = []
-    for name in _names(folder):
-        path = _path(folder, name)
-        try:
-            with closing(SnapshotFile(path)) as file:
-                seconds = (file.until_ns - file.from_ns) / 1e9
-                when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(file.from_ns // 10**9))
-                lines.append((file.from_ns, f"{name:<20} {when}  {duration(seconds):>6}  {file.host.name}"))
-        except EbtopError as error:
-            lines.append((0, f"{name:<20} {error.line()}"))
-        lines[-1] = (lines[-1][0], f"{lines[-1][1]}  {size(path.stat().st_size)}B")
-    for _, line in sorted(lines):
-        print(line)
-    if not lines:
+    found = named(folder)
+    for each in found:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.from_ns // 10**9))
+        about = each.error or f"{when}  {duration(each.seconds):>6}  {each.host}"
+        print(f"{each.name:<20} {about}  {size(each.bytes)}B")
+    if not found:
         print(f"ebtop: there is no baseline in {folder}; ebtop baseline save NAME makes one", file=sys.stderr)
     return 0
 
@@ -84,11 +73,6 @@ def forget(folder: Path, name: str) -> int:
 
 
 def _path(folder: Path, name: str) -> Path:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name", "it has letters, digits, dots, - and _, at most 64", _USAGE)
     return folder / f"{name}.ebtop"
-
-
-def _names(folder: Path) -> list[str]:
-    found = [path.stem for path in folder.glob("*.ebtop")] if folder.is_dir() else []
-    return sorted(name for name in found if _NAME.fullmatch(name))

@@ -233,10 +233,9 @@ def _baseline(options: argparse.Namespace) -> int:
 
 
 def _baselines() -> Path:
-    """Where this user's baselines are; root has its own."""
-    from ebtop.ui.folders import state_folder
+    from ebtop.ui.folders import baselines_folder
 
-    return state_folder() / "baselines"
+    return baselines_folder()
 
 
 def _redactor(off: bool) -> Redactor | None:

@@ -216,7 +216,6 @@ class Redactor:
         """The flags of a program that is known by name."""
         return self._tools.get(word.rpartition("/")[2])
 
-
     def glued(self, tool: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Those of a program's flags that a value may follow without a space, and how it carries a secret."""
         found = self._glued.get(id(tool))

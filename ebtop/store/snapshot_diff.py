@@ -20,7 +20,7 @@ class SnapshotDiff(NamedTuple):
     """Rates are a minute: of the time that was added up before the first moment, and of that between the two."""
 
     seconds: float
-    """Between the moments."""
+    """Of the later rates: between the moments, or of what the second of two runs added up."""
     new_commands: tuple[str, ...]
     gone_commands: tuple[str, ...]
     """They ran, or were started, shortly before the first moment; since then they were not, and none runs."""
@@ -35,11 +35,10 @@ class SnapshotDiff(NamedTuple):
     """Slow and failed connects."""
 
 
-def compare_snapshots(before: Snapshot, after: Snapshot) -> SnapshotDiff:
-    """`before` is the earlier one, of the same selection."""
-    past_s = max(1.0, (before.time_ns - before.since_ns) / 1e9) if before.since_ns else 1.0
-    seconds = max(1.0, (after.time_ns - before.time_ns) / 1e9)
-    rates = _Rates(past_s, seconds)
+def compare_snapshots(before: Snapshot, after: Snapshot, *, apart: bool = False) -> SnapshotDiff:
+    """`before` is the earlier one, of the same selection. `apart`: the two counted in different runs."""
+    seconds = _counted_s(after) if apart else max(1.0, (after.time_ns - before.time_ns) / 1e9)
+    rates = _Rates(_counted_s(before), seconds, apart)
     old_commands = {row.comm: row for row in before.commands}
     old_peers = {_peer(row): row for row in before.peers}
     peers = {_peer(row): row for row in after.peers}
@@ -47,10 +46,10 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> SnapshotDiff:
     return SnapshotDiff(
         seconds,
         _new((row.comm, row.execs) for row in after.commands if row.comm not in old_commands),
-        _gone_commands(before, after),
+        _gone_commands(before, after, apart),
         rates.changes({r.comm: r.execs for r in before.commands}, {r.comm: r.execs for r in after.commands}),
         _new((name, row.opened) for name, row in peers.items() if name not in old_peers),
-        tuple(name for name, row in old_peers.items() if _is_gone(row, peers.get(name), before.time_ns)),
+        tuple(name for name, row in old_peers.items() if _is_gone(row, peers.get(name), before.time_ns, apart)),
         rates.changes(
             {name: row.opened for name, row in old_peers.items()}, {n: row.opened for n, row in peers.items()}, comms
         ),
@@ -67,9 +66,14 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> SnapshotDiff:
     )
 
 
+def _counted_s(snapshot: Snapshot) -> float:
+    """Seconds that its tables add up."""
+    return max(1.0, (snapshot.time_ns - snapshot.since_ns) / 1e9) if snapshot.since_ns else 1.0
+
+
 class _Rates:
-    def __init__(self, past_s: float, seconds: float) -> None:
-        self._past_s, self._seconds = past_s, seconds
+    def __init__(self, past_s: float, seconds: float, apart: bool) -> None:
+        self._past_s, self._seconds, self._apart = past_s, seconds, apart
 
     def changes(
         self, before: dict[str, int], after: dict[str, int], who: dict[str, tuple[str, ...]] | None = None
@@ -78,7 +82,7 @@ class _Rates:
         changes = []
         for name in {**before, **after}:
             old, now = before.get(name, 0), after.get(name, 0)
-            since = now - old if now >= old else now
+            since = now - old if now >= old and not self._apart else now
             comms = ", ".join((who or {}).get(name, ())[:5])
             if old or since:
                 changes.append(Change(name, old * 60 / self._past_s, since * 60 / self._seconds, comms))
@@ -91,20 +95,20 @@ def _new(found: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(name for name, _ in sorted(found, key=lambda item: (-item[1], item[0])))
 
 
-def _gone_commands(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+def _gone_commands(before: Snapshot, after: Snapshot, apart: bool) -> tuple[str, ...]:
     now = {row.comm: row for row in after.commands}
 
     def gone(row: CommandRow) -> bool:
         later = now.get(row.comm)
         active = row.running or before.time_ns - row.time_ns < _ACTIVE_NS
-        return bool(active) and (later is None or (not later.running and later.execs <= row.execs))
+        return bool(active) and (later is None or (not later.running and later.execs <= (0 if apart else row.execs)))
 
     return tuple(sorted(row.comm for row in before.commands if gone(row)))
 
 
-def _is_gone(row: PeerRow, later: PeerRow | None, time_ns: int) -> bool:
+def _is_gone(row: PeerRow, later: PeerRow | None, time_ns: int, apart: bool) -> bool:
     active = row.open or time_ns - row.time_ns < _ACTIVE_NS
-    return bool(active) and (later is None or (not later.open and later.opened <= row.opened))
+    return bool(active) and (later is None or (not later.open and later.opened <= (0 if apart else row.opened)))
 
 
 def _peer(row: PeerRow) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -34,8 +35,12 @@ class Side(NamedTuple):
 class Baseline:
     """The marked moment, as each selection that was asked for saw it."""
 
-    def __init__(self, time_ns: int) -> None:
+    apart = False
+    """It is of another run: what its tables and those of a moment count has nothing to do with each other."""
+
+    def __init__(self, time_ns: int, name: str = "") -> None:
         self.time_ns = time_ns
+        self.name = name or wall_clock(time_ns)
         self._sides: dict[Selection | None, Side] = {}
 
     def keep(self, selection: Selection | None, side: Side) -> None:
@@ -57,6 +62,21 @@ class Baseline:
         return found
 
 
+class SavedBaseline(Baseline):
+    """The end of a recording that was kept by name: how a node is when all is well."""
+
+    apart = True
+
+    def __init__(self, recording: Keeper, name: str) -> None:
+        end_ns = recording.kept.newest_ns
+        super().__init__(end_ns, f"{name} of {time.strftime('%Y-%m-%d %H:%M', time.localtime(end_ns // 10**9))}")
+        self._recording = recording
+
+    def side(self, timeline: Keeper, selection: Selection | None) -> Side:
+        """Of the recording, whatever is kept besides."""
+        return super().side(self._recording, selection)
+
+
 class Difference(NamedTuple):
     """What a page shows."""
 
@@ -64,6 +84,8 @@ class Difference(NamedTuple):
     after: Side
     flame: FlameDiff
     tables: SnapshotDiff
+    baseline: str
+    """Its name."""
     reversed: bool
     """The moment that is shown is earlier than the baseline, which is then the later side."""
 
@@ -83,15 +105,19 @@ def side_of(snapshot: Snapshot, spans: Sequence[StackSpan], seconds: float) -> S
     return Side(snapshot, window.tree.compacted()[0], window.samples, window.sampled_s)
 
 
-def difference(baseline: Side, snapshot: Snapshot, spans: Callable[[float], Sequence[StackSpan]]) -> Difference:
-    """Between the baseline and a moment, whichever is earlier; what is after the baseline only counts since then.
+def difference(
+    baseline: Baseline, then: Side, snapshot: Snapshot, spans: Callable[[float], Sequence[StackSpan]]
+) -> Difference:
+    """Between the baseline, which was so `then`, and a moment. Of the same run the earlier one comes first, and what is
+    after the baseline only counts since it was marked.
 
     For a worker thread.
     """
-    apart = (snapshot.time_ns - baseline.snapshot.time_ns) / 1e9
-    seconds = min(WINDOW_S, max(_LEAST_S, apart)) if apart >= 0 else WINDOW_S
+    passed = (snapshot.time_ns - then.snapshot.time_ns) / 1e9
+    follows = baseline.apart or passed >= 0
+    seconds = WINDOW_S if baseline.apart or not follows else min(WINDOW_S, max(_LEAST_S, passed))
     now = side_of(snapshot, spans(seconds), seconds)
-    before, after = (baseline, now) if apart >= 0 else (now, baseline)
-    tables = compare_snapshots(before.snapshot, after.snapshot)
+    before, after = (then, now) if follows else (now, then)
+    tables = compare_snapshots(before.snapshot, after.snapshot, apart=baseline.apart)
     flame = FlameDiff(before.tree, after.tree, (before.samples, after.samples))
-    return Difference(before, after, flame, tables, apart < 0)
+    return Difference(before, after, flame, tables, baseline.name, not follows)

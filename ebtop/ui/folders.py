@@ -27,6 +27,11 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return _xdg(environ, "XDG_STATE_HOME", ".local/state") / "ebtop"
 
 
+def baselines_folder() -> Path:
+    """Where this user's baselines are; root has its own."""
+    return state_folder() / "baselines"
+
+
 def runtime_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     """ebtop in $XDG_RUNTIME_DIR; None without one of our own."""
     given = environ.get("XDG_RUNTIME_DIR", "")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from ebtop.errors import EbtopError
 from ebtop.store.selection import Selection
 from ebtop.text import clean
-from ebtop.ui.baseline import WINDOW_S, Baseline, Difference, difference, side_of
+from ebtop.ui.baseline import WINDOW_S, Baseline, Difference, SavedBaseline, difference, side_of
 from ebtop.ui.commands import bindings
 from ebtop.ui.driver import TerminalDriver
 from ebtop.ui.focus import Copied, Focus
+from ebtop.ui.folders import baselines_folder
 from ebtop.ui.marks import marks, next_mark, told
 from ebtop.ui.moment import Moment
 from ebtop.ui.panes.cpu import CpuPane
@@ -23,6 +24,7 @@ from ebtop.ui.view_app import ViewApp
 from ebtop.units import duration, percent, wall_clock
 
 if TYPE_CHECKING:
+    from ebtop.store.file.named import Named
     from ebtop.ui.freezing import Done, Freezer
 
 REFRESH_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -263,18 +265,57 @@ class LiveApp(ViewApp, inherit_bindings=False):
     def _keep_baseline(self, baseline: Baseline, moment: Moment, selection: Selection | None) -> None:
         """In a thread: stacks are gathered."""
         baseline.keep(selection, side_of(moment.snapshot, moment.spans(WINDOW_S), WINDOW_S))
-        self.announce_from_thread(f"{wall_clock(baseline.time_ns)} is the baseline; D shows what is different", "good")
+        self.announce_from_thread(f"{baseline.name} is the baseline; D shows what is different", "good")
+
+    def action_saved_baseline(self) -> None:
+        """Take one that `ebtop baseline save` keeps."""
+        self.run_worker(self._offer_baselines, thread=True, group="baseline", exit_on_error=False)
+
+    def _offer_baselines(self) -> None:
+        """In a thread: files are opened."""
+        from ebtop.store.file.named import named
+
+        found = named(baselines_folder())
+        if found:
+            self.call_from_thread(self._choose_baseline, found)
+        else:
+            self.announce_from_thread("no baseline is kept; `ebtop baseline save NAME` keeps a minute by name", "dim")
+
+    def _choose_baseline(self, found: list[Named]) -> None:
+        from ebtop.ui.screens.choice import Choice, ChoiceScreen
+
+        def taken(chosen: tuple[str, ...] | None) -> None:
+            if chosen:
+                each = found[int(chosen[0])]
+                work = partial(self._take_baseline, each)
+                self.run_worker(work, thread=True, group="baseline", exit_on_error=False)
+
+        choices = [Choice(str(at), each.name, each.error or _about(each)) for at, each in enumerate(found)]
+        self.push_screen(ChoiceScreen("compare with", choices), taken)
+
+    def _take_baseline(self, chosen: Named) -> None:
+        from ebtop.store.file.reader import SnapshotFile
+        from ebtop.store.file.replay import FileTimeline
+
+        try:
+            baseline = SavedBaseline(FileTimeline(SnapshotFile(chosen.path)), chosen.name)
+        except EbtopError as error:
+            self.announce_from_thread(error.line(), "bad")
+            return
+        self.baseline = baseline
+        self.announce_from_thread(f"{baseline.name} is the baseline; D shows what is different", "good")
 
     def action_difference(self) -> None:
         from ebtop.ui.screens.difference import DifferenceScreen
 
         baseline, moment, selection = self.baseline, self.live.moment, self.live.selection
         if baseline is None or moment is None:
-            self.announce("there is no baseline; b marks this moment", "dim")
+            self.announce("there is no baseline; b marks this moment, B takes one that was saved", "dim")
             return
 
         def make(shown: Moment) -> Difference:
-            return difference(baseline.side(self.timeline, selection), shown.snapshot, shown.spans)
+            then = baseline.side(self.timeline, selection)
+            return difference(baseline, then, shown.snapshot, shown.spans)
 
         self.push_screen(DifferenceScreen(make, moment))
 
@@ -425,3 +466,8 @@ class LiveApp(ViewApp, inherit_bindings=False):
         if isinstance(self._driver, TerminalDriver):
             on = self._driver.toggle_mouse()
             self.announce("the mouse is ebtop's" if on else "the mouse is the terminal's: select text; T takes it back")
+
+
+def _about(baseline: Named) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(baseline.from_ns // 10**9))
+    return f"{duration(baseline.seconds)} from {when} on, {clean(baseline.host)}"

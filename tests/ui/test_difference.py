@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from conftest import Start
 from driving import Driving
 from fakes import START_NS, FakeTimeline, empty_snapshot, stack
@@ -16,6 +19,7 @@ from ebtop.ui.baseline import DiffWindow
 from ebtop.ui.diff_icicle import DiffIcicle, style_of
 from ebtop.ui.palette import Palette
 from ebtop.ui.screens.difference import DifferenceScreen
+from tests.unit.file_makers import record
 
 SECOND = 10**9
 
@@ -130,7 +134,44 @@ async def test_without_a_baseline_the_key_says_what_to_press(start: Start) -> No
         await ui.tick()
         await ui.press("D")
         assert ui.app.screen is ui.app.live
-        assert "there is no baseline; b marks this moment" in ui.screen()[-1]
+        assert "there is no baseline; b marks this moment, B takes one that was saved" in ui.screen()[-1]
+
+
+async def test_a_saved_baseline_is_chosen_by_name(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    store = FakeTimeline()
+    async with start(store) as ui:
+        store.next_snapshot = AFTER
+        await ui.tick()
+        await ui.press("B")
+        await ui.work_done()
+        assert "no baseline is kept" in ui.screen()[-1]
+        folder = tmp_path / "ebtop" / "baselines"
+        folder.mkdir(parents=True)
+        record(folder / "calm.ebtop", 60)
+        (folder / "broken.ebtop").write_bytes(b"nothing of the sort")
+        await ui.press("B")
+        await ui.work_done()
+        assert "broken" in "\n".join(ui.screen())
+        await ui.press("enter")
+        await ui.work_done()
+        assert "broken.ebtop" in ui.screen()[-1], "it says why that one can't be read"
+        await ui.press("B")
+        await ui.work_done()
+        await ui.press("down", "enter")
+        await ui.work_done()
+        assert "calm of 20" in ui.screen()[-1]
+        await ui.press("D")
+        await ui.work_done()
+        page = ui.app.screen
+        assert isinstance(page, DifferenceScreen)
+        assert page.shown is not None
+        assert not page.shown.reversed
+        assert page.shown.before.samples > 0
+        assert "calm of 20" in ui.screen()[0]
+        assert "* backup" in page.text_view.text()
 
 
 async def test_it_is_compared_again_while_time_goes_on(start: Start) -> None:

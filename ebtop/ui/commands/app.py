@@ -110,6 +110,14 @@ COMMANDS = (
     ),
     Command("baseline", ("b",), "b", "Baseline", "Mark this moment, to compare later ones with it.", "baseline"),
     Command(
+        "baseline.saved",
+        ("B", "upper_b"),
+        "B",
+        "Saved baseline",
+        "Compare with a healthy time that `ebtop baseline save` keeps.",
+        "saved_baseline",
+    ),
+    Command(
         "difference",
         ("D", "upper_d"),
         "D",

@@ -13,14 +13,14 @@ from textual.worker import Worker, WorkerState
 
 from ebtop.errors import EbtopError
 from ebtop.store.evidence_diff import Change
-from ebtop.ui.baseline import Difference, DiffWindow
+from ebtop.ui.baseline import Difference, DiffWindow, Side
 from ebtop.ui.diff_icicle import ChangeLine, DiffIcicle
 from ebtop.ui.icicle import Icicle
 from ebtop.ui.moment import Moment
 from ebtop.ui.screens.page import TextPage, borrowed
 from ebtop.ui.strips import Line, Run
 from ebtop.ui.text_view import text_of
-from ebtop.units import count, rate, wall_clock
+from ebtop.units import count, duration, rate, wall_clock
 
 REDRAW_S = 2.0
 _MOST_NAMES = 30
@@ -127,14 +127,21 @@ class DifferenceScreen(TextPage):
 
 def _words(difference: Difference) -> list[Run]:
     before, after = difference.before, difference.after
-    earlier = "moment shown" if difference.reversed else "baseline"
-    later = "baseline" if difference.reversed else "moment shown"
+    sides = [(difference.baseline, "baseline"), (_moment(after), "moment shown")]
+    if difference.reversed:
+        sides = [(_moment(before), "moment shown"), (difference.baseline, "baseline")]
+    (earlier, what), (later, other) = sides
     return [
-        (f"  {wall_clock(before.snapshot.time_ns)}", "strong"),
-        (f" ({earlier}) against ", "dim"),
-        (wall_clock(after.snapshot.time_ns), "strong"),
-        (f" ({later})   {count(before.samples)} and {count(after.samples)} samples", "dim"),
+        (f"  {earlier}", "strong"),
+        (f" ({what}) against ", "dim"),
+        (later, "strong"),
+        (f" ({other})   {count(before.samples)} and {count(after.samples)} samples", "dim"),
+        (f", events of {duration(difference.tables.seconds)}", "dim"),
     ]
+
+
+def _moment(side: Side) -> str:
+    return wall_clock(side.snapshot.time_ns)
 
 
 def lines_of(difference: Difference) -> list[Line]:
