@@ -59,7 +59,7 @@ RECORD_LAYOUT(exit_event);
 
 BPF_RINGBUF_OUTPUT(exec_events, 512);
 BPF_RINGBUF_OUTPUT(short_exec_events, 512);
-BPF_RINGBUF_OUTPUT(exit_events, 128);
+BPF_RINGBUF_OUTPUT(exit_events, 256);
 BPF_PERCPU_ARRAY(exec_scratch, struct exec_event, 1);
 
 struct call {
