@@ -53,6 +53,8 @@ def _comm(record: Record) -> str:
 
 
 def _exit_code(record: ExitRecord) -> str:
+    if record.exit_code is None:
+        return "end not seen"
     if record.signal:
         name = signal_name(record.signal).removeprefix("SIG")
         return f"signal {record.signal} ({name})" + (", core dumped" if record.core_dumped else "")
@@ -69,6 +71,10 @@ def _remote_end(record: RetransmitRecord) -> str:
 
 def _endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _age(record: ExitRecord) -> str:
+    return UNKNOWN if record.duration_s is None else f"{record.duration_s:.3f}"
 
 
 def _duration_ms(record: TcpRecord) -> str:
@@ -98,7 +104,7 @@ _RET = Column("RET", 4, lambda r: str(r.ret))
 _ARGS = Column("ARGS", 0, command_line)
 
 # exitsnoop
-_AGE = Column("AGE(s)", 9, lambda r: f"{r.duration_s:.3f}")
+_AGE = Column("AGE(s)", 9, _age)
 _EXIT_CODE = Column("EXIT_CODE", 0, _exit_code)
 
 # tcplife, with tcptracer's events

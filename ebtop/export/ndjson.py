@@ -98,8 +98,9 @@ def _exec(record: ExecRecord) -> str:
 
 def _exit(record: ExitRecord) -> str:
     return (
-        f',"exit_code":{record.exit_code},"signal":{record.signal},"duration_s":{record.duration_s!r},'
-        f'"ppid":{record.ppid},"core_dumped":{_flag(record.core_dumped)}'
+        f',"exit_code":{_number(record.exit_code)},"signal":{_number(record.signal)},'
+        f'"duration_s":{_number(record.duration_s)},"ppid":{record.ppid},'
+        f'"core_dumped":{"null" if record.core_dumped is None else _flag(record.core_dumped)}'
     )
 
 

@@ -49,14 +49,15 @@ def _commands(extract: Extract) -> Table:
     rows = [
         (
             row.comm, count(row.execs), count(row.running), count(row.failures), count(row.nonzero), count(row.killed),
-            duration(row.mean_s), duration(row.max_s), _at(row.time_ns), extract.text(row.command),
+            count(row.unseen), duration(row.mean_s), duration(row.max_s), _at(row.time_ns), extract.text(row.command),
         )
         for row in found
     ]  # fmt: skip
     columns = (
         Column("command", _CODE), Column("execs", _NUMBER), Column("running", _NUMBER), Column("failed execs", _NUMBER),
-        Column("exit code not 0", _NUMBER), Column("killed", _NUMBER), Column("mean life", _NUMBER),
-        Column("longest", _NUMBER), Column("latest"), Column("latest command line", _CODE),
+        Column("exit code not 0", _NUMBER), Column("killed", _NUMBER), Column("end not seen", _NUMBER),
+        Column("mean life", _NUMBER), Column("longest", _NUMBER), Column("latest"),
+        Column("latest command line", _CODE),
     )  # fmt: skip
     return Table("Commands", columns, rows, "all processes that started under one name", "no program was started")
 
@@ -70,7 +71,7 @@ def _failures(extract: Extract) -> Table:
             ended[key] = ended.get(key, 0) + 1
     rows = [(comm, how, count(n)) for (comm, how), n in sorted(ended.items(), key=lambda item: (-item[1], item[0]))]
     columns = (Column("command", _CODE), Column("how"), Column("times", _NUMBER))
-    return Table("Processes that ended badly", columns, rows, "", "all that ended did so with exit code 0")
+    return Table("Processes that ended badly", columns, rows, "", "none was seen to end but with exit code 0")
 
 
 def _execs(extract: Extract) -> Table:

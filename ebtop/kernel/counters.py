@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LOSS_REASONS = ("ring buffer full", "map full", "user memory not readable", "no scratch space")
+RING_FULL = "ring buffer full"
+LOSS_REASONS = (RING_FULL, "map full", "user memory not readable", "no scratch space")
 
 
 class Counters(NamedTuple):

@@ -28,6 +28,7 @@ class CommandState(NamedTuple):
     lived_s: float
     longest_s: float
     uids: tuple[int, ...]
+    unseen: int = 0
 
 
 class RunningState(NamedTuple):
@@ -49,7 +50,7 @@ class Command:
 
     __slots__ = (
         "execs", "exits", "failures", "killed", "last", "lived_s", "longest_s", "name", "nonzero", "recent", "row",
-        "running", "uids",
+        "running", "uids", "unseen",
     )  # fmt: skip
 
     def __init__(self, name: str, last: ExecRecord) -> None:
@@ -65,6 +66,7 @@ class Command:
         self.lived_s = 0.0
         self.longest_s = 0.0
         self.uids: set[int] = set()
+        self.unseen = 0
         self.row: CommandRow | None = None
         """As it was asked for last; None when something has changed since."""
 
@@ -89,9 +91,15 @@ class Command:
             self.killed += 1
         elif record.exit_code:
             self.nonzero += 1
-        self.lived_s += record.duration_s
-        if record.duration_s > self.longest_s:
-            self.longest_s = record.duration_s
+        duration_s = record.duration_s or 0.0
+        self.lived_s += duration_s
+        if duration_s > self.longest_s:
+            self.longest_s = duration_s
+
+    def ended_unseen(self) -> None:
+        """A process is gone, and what its end was like is not known."""
+        self.row = None
+        self.unseen += 1
 
     def as_row(self, window: Window) -> CommandRow:
         row, rate = self.row or self._new_row(), window.rate(self.recent)
@@ -101,16 +109,17 @@ class Command:
     def state(self) -> CommandState:
         return CommandState(
             self.name, self.last, self.running, self.execs, self.recent.state(), self.failures, self.exits,
-            self.nonzero, self.killed, self.lived_s, self.longest_s, tuple(self.uids),
+            self.nonzero, self.killed, self.lived_s, self.longest_s, tuple(self.uids), self.unseen,
         )  # fmt: skip
 
     @classmethod
     def restored(cls, state: CommandState) -> Command:
-        name, last, running, execs, recent, failures, exits, nonzero, killed, lived_s, longest_s, uids = state
+        name, last, running, execs, recent, failures, exits, nonzero, killed, lived_s, longest_s, uids, unseen = state
         command = cls(name, last)
         command.running, command.execs, command.recent = running, execs, Recent.restored(recent)
         command.failures, command.exits, command.nonzero, command.killed = failures, exits, nonzero, killed
         command.lived_s, command.longest_s, command.uids = lived_s, longest_s, set(uids)
+        command.unseen = unseen
         return command
 
     def _new_row(self) -> CommandRow:
@@ -130,6 +139,7 @@ class Command:
             command_line(last),
             last.cgroup,
             tuple(sorted(self.uids)),
+            self.unseen,
         )
 
 
@@ -177,8 +187,12 @@ class CommandTable:
         del self._running[record.pid]
         command, exec_ns = found
         command.stopped()
-        if record.comm == command.name or not is_of_a_successor(record, command.name, exec_ns):
+        if record.exit_code is not None and (
+            record.comm == command.name or not is_of_a_successor(record, command.name, exec_ns)
+        ):
             command.ended(record)
+        else:
+            command.ended_unseen()
 
     def rows(self, window: Window) -> tuple[CommandRow, ...]:
         return tuple([command.as_row(window) for command in self._commands])

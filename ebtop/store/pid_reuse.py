@@ -10,7 +10,9 @@ _CLOCK_TOLERANCE_NS = 1_000_000_000
 
 
 def started_after(exit_record: ExitRecord, time_ns: int) -> bool:
-    """Whether the process that ended was forked after this moment."""
+    """Whether the process that ended was forked after this moment, as far as is known."""
+    if exit_record.duration_s is None:
+        return False
     start_ns = exit_record.time_ns - int(exit_record.duration_s * 1e9)
     return start_ns > time_ns + _CLOCK_TOLERANCE_NS
 

@@ -41,7 +41,7 @@ class Process:
         self.exit = exit_record
 
     def end_unseen(self) -> None:
-        """It is gone, but its exit record was lost."""
+        """It is gone, but how it ended was lost."""
         self.end_seen = False
 
     def was_alive_at(self, time_ns: int) -> bool:
@@ -151,13 +151,15 @@ class ProcessTable:
         self._commands.ended(record)
         process = self._running.get(record.pid)
         if process is None:
-            self._early_exits.add(record)
+            # What was not seen is told only once all execs from before are in: there is none to wait for.
+            if record.exit_code is not None:
+                self._early_exits.add(record)
         elif record.time_ns < process.record.time_ns:
             # An exec can not follow the exit: the pid was reused and this is its earlier owner's end.
             process.start_ns = process.record.time_ns
         else:
             del self._running[record.pid]
-            if is_of_a_successor(record, process.record.comm, process.record.time_ns):
+            if record.exit_code is None or is_of_a_successor(record, process.record.comm, process.record.time_ns):
                 process.end_unseen()
             else:
                 if started_after(record, process.start_ns):

@@ -29,7 +29,10 @@ class ExecRecord(NamedTuple):
 
 
 class ExitRecord(NamedTuple):
-    """The last thread of a process ended. Source: raw tracepoint sched_process_exit."""
+    """The last thread of a process ended. Source: raw tracepoint sched_process_exit; where what that told of a process
+    was lost, that it is not in /proc any more. Such an end was not seen: all about it is None, `time_ns` is when the
+    process was missed, and who it was is what its last exec said.
+    """
 
     time_ns: int
     pid: int
@@ -37,12 +40,14 @@ class ExitRecord(NamedTuple):
     uid: int | None
     cgroup: str | None
     ppid: int
-    exit_code: int
-    signal: int
-    """The signal that ended it, 0 for a normal exit."""
-    core_dumped: bool
-    duration_s: float
-    """Since the process was forked."""
+    exit_code: int | None
+    """None = its end was not seen."""
+    signal: int | None
+    """The signal that ended it, 0 for a normal exit; None = its end was not seen."""
+    core_dumped: bool | None
+    """None = its end was not seen."""
+    duration_s: float | None
+    """Since the process was forked; None = its end was not seen."""
 
 
 class TcpRecord(NamedTuple):

@@ -124,6 +124,8 @@ class CommandRow(NamedTuple):
     cgroup: str | None
     uids: tuple[int, ...]
     """Users seen, at most 16."""
+    unseen: int = 0
+    """Processes that are gone, but whose exit was not seen: none of `exits`."""
 
 
 class PeerRow(NamedTuple):

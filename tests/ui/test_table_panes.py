@@ -48,15 +48,17 @@ def cells(line: str) -> list[str]:
 async def test_execs_by_command() -> None:
     quiet = COMMAND._replace(comm="cron", rate=0.0, running=0, failures=0, nonzero=0, killed=0, uids=(0,))
     async with hosted(ExecPane(), size=(150, 20)) as ui:
-        await ui.second(execs=(exec_row(1),), commands=(quiet, COMMAND), since_ns=START_NS)
+        await ui.second(execs=(exec_row(1),), commands=(quiet, COMMAND._replace(unseen=6)), since_ns=START_NS)
         await ui.press("t")
         assert "EXEC by command" in ui.title
         assert "since 22:13:20" in ui.title
         assert "let go" not in ui.title
         head, first, second = ui.body[:3]
-        assert head.split()[:8] == ["COMM", "EXECS", "/s", "RUN", "FAILED", "EXIT≠0", "KILLED", "MEAN"]
-        assert first.split()[:8] == ["sh", "90", "4.5", "2", "3", "7", "1", "20ms"], "the busiest first"
+        names = ["COMM", "EXECS", "/s", "RUN", "FAILED", "EXIT≠0", "KILLED", "MEAN", "MAX", "UNSEEN"]
+        assert head.split()[:10] == names
+        assert first.split()[:10] == ["sh", "90", "4.5", "2", "3", "7", "1", "20ms", "12s", "6"], "the busiest first"
         assert second.split()[:7] == ["cron", "90", "·", "·", "·", "·", "·"]
+        assert second.split()[9] == "·"
         assert "sh -c 'sleep 1'" in first
         assert "root +1" in first
         await ui.second(commands=(COMMAND,), let_go=LetGo(commands=3))

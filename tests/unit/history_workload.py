@@ -81,9 +81,13 @@ class Node:
         rnd = self.random
         signal = rnd.choice((0, 0, 0, 9))
         duration_s = max(at - record.time_ns + 1000, 1000) / 1e9
-        return ExitRecord(
+        end = ExitRecord(
             at, record.pid, record.comm, record.uid, record.cgroup, 1, rnd.choice((0, 0, 1)), signal, False, duration_s
         )
+        if record.pid % 9:
+            return end
+        # It was lost, and the process found gone.
+        return end._replace(exit_code=None, signal=None, core_dumped=None, duration_s=None)
 
     def _connection(self, start: int, end: int) -> list[Record]:
         rnd, at = self.random, self._time(start, end)

@@ -8,7 +8,7 @@ from ebtop.store.containers import Container
 from ebtop.store.filter import expression, parse
 from ebtop.store.filter.expression import All, Any, Node, Not
 from ebtop.store.records import EventRecord, Frame, Record
-from tests.unit.record_makers import connect, exec_, exit_, retransmit, stack, tcp
+from tests.unit.record_makers import connect, exec_, exit_, retransmit, stack, tcp, unseen_end
 
 PIDS = (0, 1, 12, 300, 4194304)
 COMMS = ("", "nginx", "a-long-name-of-", "(sd-pam)", "NGINX", "a b", "x\\x1b", "or", "é")
@@ -73,6 +73,8 @@ def record(rng: random.Random) -> Record:
             1, args=rng.choice(("prog -x", "nginx -g a")), ppid=rng.choice(PIDS), ret=rng.choice((0, -2))
         )._replace(**common)
     if kind == 1:
+        if rng.random() < 0.2:
+            return unseen_end(1, ppid=rng.choice(PIDS))._replace(**common)
         return exit_(1, exit_code=rng.choice((0, 1)), signal=rng.choice((0, 9)), ppid=rng.choice(PIDS))._replace(
             duration_s=rng.choice((0.1, 3.0)), **common
         )

@@ -60,6 +60,12 @@ def exit_(time: float, pid: int = 100, duration_s: float = 0.5, **fields: Any) -
     return base._replace(**fields)
 
 
+def unseen_end(time: float, pid: int = 100, **fields: Any) -> ExitRecord:
+    """Of a process that was found gone."""
+    base = ExitRecord(at(time), pid, "prog", 1000, "/user.slice", 1, None, None, None, None)
+    return base._replace(**fields)
+
+
 def tcp(event: str, time: float, key: int = 0xA0, **fields: Any) -> TcpRecord:
     base = TcpRecord(
         at(time),

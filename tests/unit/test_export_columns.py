@@ -8,7 +8,7 @@ import pytest
 
 from ebtop.export.columns import Columns
 from ebtop.store.records import EventRecord, Frame, Record
-from tests.unit.record_makers import at, connect, exec_, exit_, miss, retransmit, stack, tcp
+from tests.unit.record_makers import at, connect, exec_, exit_, miss, retransmit, stack, tcp, unseen_end
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +56,11 @@ def test_exec() -> None:
 def test_exit_code(ending: dict[str, int], text: str) -> None:
     line = Columns(["exec"]).line(exit_(1, **ending))
     assert line == f"14:00:01.000 exit       100     prog             1       0.500     {text}"
+
+
+def test_an_end_that_was_not_seen_says_so() -> None:
+    line = Columns(["exec"]).line(unseen_end(1))
+    assert line == "14:00:01.000 exit       100     prog             1       -         end not seen"
 
 
 def test_tcp() -> None:

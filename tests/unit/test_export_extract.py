@@ -17,7 +17,7 @@ from ebtop.store.evidence import Note
 from ebtop.store.filter import parse
 from ebtop.store.redact import Redactor
 from tests.unit.evidence_maker import ListedEvidence, health, probe, tick
-from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, scan, stack, tcp
+from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, scan, stack, tcp, unseen_end
 
 RECORDS = [
     exec_(1, 10, "early --token=abc"),
@@ -50,6 +50,26 @@ def test_ndjson_has_what_happened_what_is_open_and_the_stacks() -> None:
     assert {each["tx_bytes"] for each in found if each.get("event") == "live"} == {700, 9}
     assert found[-1]["records"] == 10
     assert found[-1]["secrets_masked"] == 1
+
+
+def test_an_end_that_was_not_seen_is_no_exit_code_anywhere() -> None:
+    """A process that was killed, and one whose end was lost: only the first counts as killed, neither as well ended."""
+    records = [exec_(1, 10), exec_(1, 11), exit_(5, 10, signal=9), unseen_end(6, 11)]
+    source = evidence(records=records, stacks=[])
+    unseen = next(
+        each
+        for each in objects(Extract(source, redactor=Redactor()))
+        if each.get("pid") == 11 and each["type"] == "exit"
+    )
+    assert (unseen["exit_code"], unseen["signal"], unseen["core_dumped"], unseen["duration_s"]) == (None,) * 4
+    text = b"".join(FORMATS["csv"].write(Extract(source))).decode()
+    killed, lost = [row for row in csv.DictReader(io.StringIO(text, newline="")) if row["type"] == "exit"]
+    assert (killed["exit_code"], killed["signal"], killed["core_dumped"]) == ("0", "9", "false")
+    assert (lost["exit_code"], lost["signal"], lost["core_dumped"], lost["duration_s"]) == ("", "", "", "")
+    report = b"".join(FORMATS["md"].write(Extract(source))).decode()
+    assert "exit code None" not in report
+    page = b"".join(FORMATS["html"].write(Extract(source))).decode()
+    assert "end not seen" in page
 
 
 def test_secrets_stay_where_nobody_masks_them() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ebtop.export.ndjson import JsonLines, to_json
 from ebtop.store.containers import Container
 from ebtop.store.records import Frame, Record
-from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, stack, tcp
+from tests.unit.record_makers import at, connect, exec_, exit_, retransmit, stack, tcp, unseen_end
 
 LINES = {
     "exec": (
@@ -27,6 +27,12 @@ LINES = {
         '{"type":"exit","time":"2026-11-22T14:00:01.000000000Z","pid":5,"comm":"prog","uid":1000,'
         '"cgroup":"/user.slice","container":null,"pod":null,"exit_code":0,"signal":11,"duration_s":0.25,"ppid":1,'
         '"core_dumped":true}',
+    ),
+    "end that was not seen": (
+        unseen_end(1, 5),
+        '{"type":"exit","time":"2026-11-22T14:00:01.000000000Z","pid":5,"comm":"prog","uid":1000,'
+        '"cgroup":"/user.slice","container":null,"pod":null,"exit_code":null,"signal":null,"duration_s":null,"ppid":1,'
+        '"core_dumped":null}',
     ),
     "tcp": (
         tcp("close", 1, tx_bytes=7, rx_bytes=8, duration_s=1.5, error="ECONNRESET", reset="peer", retransmits=2),

@@ -23,7 +23,20 @@ from ebtop.store.redact import MASK, Redactor
 from ebtop.store.rows import Snapshot
 from ebtop.store.selection import Predicate, Pushed
 from tests.unit.file_makers import COLLECTION, CONTAINER, HOST, Recording, record
-from tests.unit.record_makers import EPOCH, SECOND, at, batch, connect, exec_, exit_, retransmit, scan, stack, tcp
+from tests.unit.record_makers import (
+    EPOCH,
+    SECOND,
+    at,
+    batch,
+    connect,
+    exec_,
+    exit_,
+    retransmit,
+    scan,
+    stack,
+    tcp,
+    unseen_end,
+)
 
 SECONDS = 80
 
@@ -130,6 +143,21 @@ def test_losses_of_each_second_are_kept(tmp_path: Path) -> None:
     assert sqlite3.connect(recording.path).execute("SELECT probe, lost_so_far FROM losses_by_time").fetchall() == [
         ("cpu", 5), ("cpu", 7)
     ]  # fmt: skip
+
+
+def test_an_end_that_was_not_seen_is_unknown_in_the_file_too(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "a.ebtop", redactor=Redactor())
+    recording.take(1, batch(exec_(0.5, 7), exec_(0.5, 8), exit_(0.9, 8, exit_code=3)))
+    recording.take(40, batch(unseen_end(39, 7)))
+    recording.take(80, batch(time=80))
+    recording.close()
+    found = SnapshotFile(recording.path)
+    assert [record for record in found.records() if record.time_ns > at(30)] == [unseen_end(39, 7)]
+    assert {row.pid: row.status for row in found.at(at(80)).execs} == {7: "?", 8: "3"}
+    assert [(row.running, row.exits, row.unseen) for row in found.at(at(80)).commands] == [(0, 1, 1)]
+    assert [(row.running, row.unseen) for row in found.at(at(20)).commands] == [(1, 0)]
+    ends = sqlite3.connect(recording.path).execute("SELECT pid, exit_code, signal, core_dumped, duration_s FROM exits")
+    assert ends.fetchall() == [(8, 3, 0, 0, 0.5), (7, None, None, None, None)]
 
 
 def wait_until_idle(recording: Recording) -> None:

@@ -12,7 +12,7 @@ from ebtop.store.filter import fields, parse, predicates
 from ebtop.store.filter.expression import All, Any, Not, negated
 from ebtop.store.records import EventRecord, Frame, Record
 from tests.unit import random_filters
-from tests.unit.record_makers import connect, exec_, exit_, retransmit, stack, tcp
+from tests.unit.record_makers import connect, exec_, exit_, retransmit, stack, tcp, unseen_end
 
 
 def passes(text: str, record: Record) -> bool:
@@ -116,6 +116,12 @@ def passes(text: str, record: Record) -> bool:
         ("exit!=0", exit_(1, signal=9), True),
         ("signal:kill", exit_(1, signal=9), True),
         ("signal>0", exit_(1), False),
+        ("exit:0", unseen_end(1), False),
+        ("exit>=0", unseen_end(1), False),
+        ("signal:0", unseen_end(1), False),
+        ("signal:0..64", unseen_end(1), False),
+        ("duration<1h", unseen_end(1), False),
+        ("type:exit comm:prog", unseen_end(1), True),
         ("duration>500ms", exit_(1), False),
         ("age<1m", exit_(1), True),
         ("duration>0", tcp("live", 1, duration_s=None), False),

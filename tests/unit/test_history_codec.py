@@ -9,16 +9,17 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 import pytest
 
 from ebtop.store import records
+from ebtop.store.command_table import CommandState
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.chapter import Chapter, ChapterReader, ChapterWriter, packed_state
 from ebtop.store.history.codec import pack, unpack
 from ebtop.store.history.corrupt import CorruptData
 from ebtop.store.history.segment import Segment
-from ebtop.store.records import Batch, ExecRecord, Record, StackRecord, TcpRecord
+from ebtop.store.records import Batch, ExecRecord, ExitRecord, Record, StackRecord, TcpRecord
 from ebtop.store.store import Store, StoreState
 from ebtop.text import clean
 from tests.unit.history_workload import Node
-from tests.unit.record_makers import EPOCH, SECOND, batch, exec_, scan, tcp
+from tests.unit.record_makers import EPOCH, SECOND, batch, exec_, scan, tcp, unseen_end
 
 TYPES = get_args(records.Record)
 
@@ -138,6 +139,54 @@ def test_older_data_gets_defaults_and_newer_data_loses_what_is_not_known() -> No
     assert unpack(Tables, pack(Older(7))) == Tables(7, [], [])
     assert unpack(Tables, pack(Newer(7, [exec_(1)], [exec_(2)], "x"))) == Tables(7, [exec_(1)], [])
     assert unpack(Tables, pack(Tables(7, [exec_(1)], [tcp("close", 1)])), only={"later"}).execs == []
+
+
+class OlderEnd(NamedTuple):
+    """An ExitRecord before there were ends that were not seen."""
+
+    time_ns: int
+    pid: int
+    comm: str
+    uid: int | None
+    cgroup: str | None
+    ppid: int
+    exit_code: int
+    signal: int
+    core_dumped: bool
+    duration_s: float
+
+
+class OlderEnds(NamedTuple):
+    exits: list[OlderEnd]
+
+
+class Ends(NamedTuple):
+    exits: list[ExitRecord]
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_ends_from_before_there_were_unseen_ones_are_read(count: int) -> None:
+    rnd = random.Random(count)
+    older = [
+        OlderEnd(EPOCH + n, n, "sh", None, None, 1, rnd.choice((0, n % 256)), rnd.choice((0, 9)), n % 7 == 0, n / 1e9)
+        for n in range(count)
+    ]
+    ends = unpack(Ends, pack(OlderEnds(older))).exits
+    assert ends == older
+    assert [tuple(map(type, end)) for end in ends] == [tuple(map(type, end)) for end in older]
+
+
+def test_a_command_from_before_there_were_unseen_ends_has_none() -> None:
+    store = Store(lambda: EPOCH + 9 * SECOND)
+    store.ingest(batch(exec_(1, 7), unseen_end(2, 7)))
+    (command,) = store.state().aggregates.commands.commands
+    assert command.unseen == 1
+    hints = get_type_hints(CommandState)
+    del hints["unseen"]
+    older: Any = NamedTuple("older", list(hints.items()))  # type: ignore[misc]
+    table: Any = NamedTuple("table", [("commands", list[older])])  # type: ignore[misc]
+    newer: Any = NamedTuple("newer", [("commands", list[CommandState])])
+    assert unpack(newer, pack(table([older(*command[:-1])]))).commands == [command._replace(unseen=0)]
 
 
 def test_text_of_others_is_cleaned_where_it_enters() -> None:

@@ -5,7 +5,7 @@ from ebtop.store.processes import ProcessTable
 from ebtop.store.recent import Window
 from ebtop.store.records import ExecRecord, ExitRecord
 from ebtop.store.rows import CommandRow
-from tests.unit.record_makers import at, exec_, exit_, miss
+from tests.unit.record_makers import at, exec_, exit_, miss, unseen_end
 
 
 def fed(*records: ExecRecord | ExitRecord, max_rows: int = 2000, max_commands: int = 2000) -> CommandTable:
@@ -73,7 +73,23 @@ def test_an_exit_of_an_earlier_process_with_the_same_pid_is_not() -> None:
 
 def test_a_lost_exit_ends_the_running_but_says_nothing_of_how() -> None:
     row = rows(fed(exec_(5, 7), exit_(100, 7, 3.0, comm="other")))["prog"]
-    assert (row.running, row.exits) == (0, 0)
+    assert (row.running, row.exits, row.unseen) == (0, 0, 1)
+
+
+def test_an_end_that_was_not_seen_counts_as_no_other() -> None:
+    """Ten were killed at once, the record of three ends was lost."""
+    started = [exec_(1, pid) for pid in range(1, 11)]
+    seen = [exit_(5, pid, 4.0, signal=9) for pid in range(1, 8)]
+    row = rows(fed(*started, *seen, *[unseen_end(6, pid) for pid in range(8, 11)]))["prog"]
+    assert (row.execs, row.running, row.exits, row.nonzero, row.killed, row.unseen) == (10, 0, 7, 0, 7, 3)
+    assert (row.mean_s, row.max_s) == (4.0, 4.0)
+    nobody = rows(fed(exec_(1, 7), unseen_end(2, 7)))["prog"]
+    assert (nobody.running, nobody.mean_s, nobody.max_s) == (0, None, None)
+
+
+def test_an_end_that_was_not_seen_is_not_that_of_a_later_process() -> None:
+    row = rows(fed(exec_(5, 7), unseen_end(4, 7)))["prog"]
+    assert (row.running, row.unseen) == (1, 0)
 
 
 def test_an_exit_without_an_exec_counts_for_no_command() -> None:
@@ -109,7 +125,14 @@ def test_bounded_by_the_command_used_longest_ago_of_which_nothing_runs() -> None
 
 
 def test_a_state_can_be_gone_on_from() -> None:
-    first = fed(exec_(1, 1, "a"), exec_(2, 2, "b"), exit_(3, 2, 1.0, comm="b"), exec_(9, 3, "b"))
+    first = fed(
+        exec_(1, 1, "a"),
+        exec_(2, 2, "b"),
+        exit_(3, 2, 1.0, comm="b"),
+        exec_(9, 3, "b"),
+        exec_(9, 5, "a"),
+        unseen_end(9, 5),
+    )
     second = CommandTable()
     second.restore(first.state())
     for table in (first, second):
@@ -117,3 +140,4 @@ def test_a_state_can_be_gone_on_from() -> None:
         table.started(exec_(10, 4, "b"))
     assert second.rows(Window(at(10.5))) == first.rows(Window(at(10.5)))
     assert rows(second, 10.5)["a"].max_s == 9.0
+    assert rows(second, 10.5)["a"].unseen == 1

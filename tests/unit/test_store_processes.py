@@ -7,7 +7,7 @@ import pytest
 from ebtop.store.processes import ProcessTable
 from ebtop.store.records import ExecRecord, ExitRecord
 from ebtop.store.rows import ExecRow
-from tests.unit.record_makers import at, exec_, exit_, miss
+from tests.unit.record_makers import at, exec_, exit_, miss, unseen_end
 
 
 def feed(*records: ExecRecord | ExitRecord, max_rows: int = 2000) -> ProcessTable:
@@ -136,6 +136,33 @@ def test_lost_exit_is_not_invented() -> None:
     """The exit that comes belongs to a process which was forked long after this exec, and never exec'd."""
     row = only(exec_(1, args="old"), exit_(60, duration_s=2, exit_code=5, comm="forked"))
     assert (row.status, row.duration_s) == ("?", None)
+
+
+def test_end_that_was_not_seen_ends_the_row_and_says_no_more() -> None:
+    row = only(exec_(1), unseen_end(5))
+    assert (row.status, row.duration_s) == ("?", None)
+
+
+def test_end_that_was_not_seen_is_kept_in_a_state() -> None:
+    table, again = feed(exec_(1), unseen_end(5), exec_(6, 7)), ProcessTable()
+    again.restore(table.state())
+    assert again.rows(at(9)) == table.rows(at(9))
+    assert [row.status for row in again.rows(at(9))] == ["run", "?"]
+
+
+def test_pid_of_an_end_that_was_not_seen_is_used_again() -> None:
+    new, old = rows(exec_(1, args="old"), unseen_end(5), exec_(6, args="new"), exit_(7, duration_s=1.1))
+    assert (old.command, old.status) == ("old", "?")
+    assert (new.command, new.status, new.time_ns) == ("new", "0", at(6))
+
+
+def test_end_that_was_not_seen_is_older_than_the_exec_that_used_the_pid_again() -> None:
+    row = only(exec_(1, args="old"), exec_(6, args="new"), unseen_end(5), now=7)
+    assert (row.command, row.status, row.duration_s) == ("new", "run", 1)
+
+
+def test_end_that_was_not_seen_of_a_dropped_process_ends_nothing_that_comes() -> None:
+    assert [row.status for row in rows(unseen_end(5), exec_(5), exec_(6, 7))] == ["run", "run"]
 
 
 def test_wall_clock_that_was_set_forward_does_not_hide_an_exit() -> None:

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 
 from ebtop.kernel.compile_child import BCC_LOCATIONS
 from ebtop.kernel.doctor.node import Node
+from ebtop.kernel.pid_listing import HOST_PID_NAMESPACE
 from ebtop.store.check import Check, Status
 
-_HOST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, fixed since Linux 3.8
 _MIN_COLUMNS, _MIN_LINES = 80, 24
 _ARTIFACTS_BYTES = 1 << 20
 _PLAUSIBLE_YEARS = range(2024, 2100)
@@ -101,7 +101,7 @@ def pid_namespace(node: Node) -> Check:
         namespace = os.readlink(node.path("/proc/self/ns/pid"))
     except OSError as error:
         return Check("pid namespace", "warn", f"unknown: {error.strerror}", need)
-    if namespace == _HOST_PID_NAMESPACE:
+    if namespace == HOST_PID_NAMESPACE:
         return Check("pid namespace", "ok", "the host's", need)
     return Check(
         "pid namespace",

@@ -83,6 +83,15 @@ COMMANDS: tuple[Column[CommandRow], ...] = (
     number("KILLED", 6, lambda r: r.killed, tally, "ended by a signal", lambda r: alarm(r.killed, "bad"), rank=1),
     number("MEAN", 6, lambda r: r.mean_s, duration, "mean lifetime of those that ended", "dim", rank=3),
     number("MAX", 6, lambda r: r.max_s, duration, "longest lifetime of those that ended", "dim", rank=6),
+    number(
+        "UNSEEN",
+        6,
+        lambda r: r.unseen,
+        tally,
+        "gone, but how they ended was lost",
+        lambda r: alarm(r.unseen),
+        rank=8,
+    ),
     Column(
         "LAST",
         8,
@@ -118,10 +127,10 @@ class ExecPane(TablePane):
     nothing_yet = "exec seen yet"
     words = (
         "Every program that was started, newest first: who started it, with which arguments, how long it lived "
-        "and how it ended. STATUS is run while it lives, then its exit code or the signal that killed it; a failed "
-        "exec shows its error. TRIED counts the places of the PATH that were tried before. …+N B means that N "
-        "bytes of arguments were cut. t adds them up by command: starts, starts a second, how many run, fail or "
-        "are killed, and how long they live."
+        "and how it ended. STATUS is run while it lives, then its exit code or the signal that killed it, or ? where "
+        "that was lost and the process found gone; a failed exec shows its error. TRIED counts the places of the PATH "
+        "that were tried before. …+N B means that N bytes of arguments were cut. t adds them up by command: starts, "
+        "starts a second, how many run, fail or are killed, and how long they live."
     )
     source_words = (
         "The kernel reports each exec and each end of a process as it happens, none is sampled. Processes that only "
