@@ -144,14 +144,15 @@ class KernelFilter:
         self._follow(_BASE, self._spec.cgroups)
         self._follow(_NARROWED, self._pushed.cgroups if self._pushed is not None else ())
 
-    def predicate(self, probe: str) -> Callable[[Record], bool] | None:
+    def predicate(self, probe: str, *, ended: bool = False) -> Callable[[Record], bool] | None:
         """The decision for a probe in user space, as of now, for records that come from looking (open connections).
 
-        None = everything passes.
+        None = everything passes. `ended`: they are of processes that are gone; whose child such a one was, the kernel
+        has forgotten with it, so that the pid is not asked for where children pass.
         """
         spec, pids = self._spec, self._spec.pids
         if spec.children:
-            pids = frozenset(self._pids.of(_BASE))
+            pids = frozenset() if ended else frozenset(self._pids.of(_BASE))
         decisions = []
         if spec:
             decisions.append(self._passes(pids, spec.comms, spec.cgroups))

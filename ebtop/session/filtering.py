@@ -88,9 +88,12 @@ class Filtering:
         if self._kernel is not None:
             self._kernel.refresh()
 
-    def predicate(self, probe: str) -> Callable[[Record], bool] | None:
-        """What passes for a probe, for records that come from looking; None = everything."""
-        return self._kernel.predicate(probe) if self._kernel is not None else None
+    def predicate(self, probe: str, *, ended: bool = False) -> Callable[[Record], bool] | None:
+        """What passes for a probe, for records that come from looking; None = everything.
+
+        `ended`: they are of processes that are gone.
+        """
+        return self._kernel.predicate(probe, ended=ended) if self._kernel is not None else None
 
     def _load_children(self, spec: FilterSpec, pushed: Pushed | None) -> None:
         """Before the filter is written: what is forked or made meanwhile must not slip through."""

@@ -21,6 +21,7 @@ from ebtop.kernel.process_facts import ProcessReader
 from ebtop.probes import DEFAULT
 from ebtop.probes.base import Settings
 from ebtop.probes.cpu import CpuProbe
+from ebtop.probes.exec import ExecProbe
 from ebtop.probes.filters import SHARED_MAPS as FILTER_MAPS
 from ebtop.probes.filters import FilterSpec
 from ebtop.probes.sockets import SHARED_MAPS as SOCKET_MAPS
@@ -36,7 +37,7 @@ from ebtop.session.probe_set import Loaded, ProbeSet
 from ebtop.store.check import Check
 from ebtop.store.containers import ContainerLookup
 from ebtop.store.evidence import CollectionFacts
-from ebtop.store.records import Batch, ExecRecord, Record
+from ebtop.store.records import Batch, ExecRecord, ExitRecord, Record
 from ebtop.store.selection import Pushed
 from ebtop.store.source import ON_DEMAND, Health, MapUse, NodeLoad, ProbeHealth, ProcessFacts, Sink, UnloadProof
 from ebtop.unwind.maps import SHARED_MAPS as UNWIND_MAPS
@@ -360,6 +361,11 @@ class LiveSource:
         if batch.tcp_scan is not None and passes is not None:
             scan = batch.tcp_scan
             batch = batch._replace(tcp_scan=scan._replace(connections=tuple(filter(passes, scan.connections))))
+        passes = self._filter.predicate(ExecProbe.name, ended=True)
+        if passes is not None:
+            # Whose end is found by looking was let through by its exec; the filter may be another one by now.
+            records = [record for record in batch.records if type(record) is not ExitRecord or passes(record)]
+            batch = batch._replace(records=records)
         sink(batch)
         self._node = self._meter.read()
         self._health = self._measure()

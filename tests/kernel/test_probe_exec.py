@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -15,11 +16,14 @@ from pathlib import Path
 import pytest
 
 from ebtop.kernel.btf import Btf
+from ebtop.kernel.ring import Ring
+from ebtop.probes.exec import ExecProbe
+from ebtop.probes.filters import FilterSpec
 from ebtop.store.records import ExecRecord, ExitRecord
 from ebtop.text import printable
 from tests.lab import cpu, execs
 from tests.lab.cgroup import ChildCgroup
-from tests.lab.collect import Collector
+from tests.lab.collect import Collector, R
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -241,6 +245,60 @@ def test_storm_is_seen_whole() -> None:
     with Collector(["exec"]) as collected:
         storm = execs.exec_storm(STORM, processes=2)
     check_storm(collected, storm)
+
+
+class Dam:
+    """While it is shut, nothing leaves the kernel's ring buffers."""
+
+    shut = False
+
+
+@pytest.fixture
+def dam(monkeypatch: pytest.MonkeyPatch) -> Dam:
+    """With a ring buffer for ends that holds one page of them: 64 at most."""
+    made, pull = Dam(), Ring.pull
+    monkeypatch.setattr(ExecProbe, "sizes", lambda settings: {"exit_events": mmap.PAGESIZE})
+    monkeypatch.setattr(Ring, "pull", lambda ring: 0.0 if made.shut else pull(ring))
+    return made
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        FilterSpec(),
+        FilterSpec(comms=frozenset({execs.LEAF_COMM})),
+        FilterSpec(pids=frozenset({os.getpid()}), children=True),
+    ],
+    ids=["all", "comm", "children"],
+)
+def test_ends_that_are_lost_are_found_by_looking(dam: Dam, spec: FilterSpec) -> None:
+    count = 300
+    with Collector(["exec"], filter_spec=spec) as collected, execs.Crowd(count) as crowd:
+        collected.wait_until(lambda c: len(members(c, crowd.pid, ExecRecord)) == count)
+        dam.shut = True
+        crowd.end()
+        dam.shut = False
+        collected.wait_until(lambda c: len(members(c, crowd.pid, ExitRecord)) >= count)
+        # A look that finds nobody any more, and what would be told twice.
+        looks = len(collected.batches)
+        collected.wait_until(lambda c: len(c.batches) >= looks + 4)
+    started = {r.pid: r for r in members(collected, crowd.pid, ExecRecord)}
+    ends = {r.pid: r for r in members(collected, crowd.pid, ExitRecord)}
+    assert len(members(collected, crowd.pid, ExitRecord)) == len(ends) == len(started) == count
+    unseen = [r for r in ends.values() if r.exit_code is None]
+    seen = [r for r in ends.values() if r.exit_code is not None]
+    per_page = mmap.PAGESIZE // 64
+    assert 0 < len(seen) <= per_page
+    assert {(r.exit_code, r.signal) for r in seen} == {(0, signal.SIGKILL)}
+    assert {(r.signal, r.core_dumped, r.duration_s) for r in unseen} == {(None, None, None)}
+    assert [r[1:6] for r in unseen] == [started[r.pid][1:6] for r in unseen]
+    assert all(started[r.pid].time_ns < r.time_ns for r in unseen)
+    assert collected.probe("exec").lost["ring buffer full"] >= len(unseen)
+
+
+def members(collected: Collector, crowd: int, kind: type[R]) -> list[R]:
+    """Records of those that a crowd started; of ends that were not seen, too."""
+    return [r for r in collected.of(kind) if r.comm == execs.LEAF_COMM and r.ppid == crowd]
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from enum import Enum
 from pathlib import Path
 
 from tests.lab import build
-from tests.lab.process import run
+from tests.lab.process import TIMEOUT_S, Workload, run
 
 STORM_COMM = "ebt-exec-storm"
 LEAF_COMM = "ebt-leaf"
+CROWD_COMM = "ebt-crowd"
 
 
 class Leaf(Enum):
@@ -68,6 +69,30 @@ def exec_storm(
         Exec(e["pid"], e["ppid"], _byte_strings(e["args"]), e["exit_code"], e["signal"]) for e in said["execs"]
     )
     return ExecStorm(said["elapsed_s"], execs)
+
+
+class Crowd(Workload):
+    """`count` processes (comm LEAF_COMM) that do nothing, and the one that started them (comm CROWD_COMM).
+
+    `enter` is as for Workload. Inside the `with` block all have exec'd.
+    """
+
+    def __init__(self, count: int, enter: Callable[[], None] | None = None) -> None:
+        super().__init__([build.binary("crowd", CROWD_COMM), str(count), Leaf.BARE.path], enter)
+
+    def __enter__(self) -> Crowd:
+        try:
+            assert self.read() is True
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def end(self) -> None:
+        """Kill all of them, as fast as one process can, and wait until nothing is left of them."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(TIMEOUT_S) == 0
 
 
 CASES = (
