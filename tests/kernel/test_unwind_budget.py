@@ -104,7 +104,7 @@ def test_tables_take_turns(programs: dict[str, int], whole: list[RawSample], mon
     with sampled(programs) as collected:
         for _ in range(2):
             for pid in programs.values():
-                records = turn(collected, pid, 1800)
+                records = turn(collected, pid, 1200)
                 # Each begins without its table, and has it soon.
                 late = sorted(r.time_ns for r in records)[len(records) * 2 // 3]
                 assert unwind.complete(r for r in records if r.time_ns >= late) >= 0.95, unwind.cut_by(records)
