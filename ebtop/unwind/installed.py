@@ -33,7 +33,10 @@ class _Block:
 
 
 class Installed:
-    """What the kernel knows of processes. One thread only."""
+    """What the kernel knows of processes, as of the last `tell`. One thread only.
+
+    A process that began and ended in between costs no system call.
+    """
 
     def __init__(self, maps: Mapping[str, Map], binaries: Binaries) -> None:
         """Raises OSError."""
@@ -44,6 +47,9 @@ class Installed:
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         """By pid, the longest unchanged first."""
         self._generations = itertools.count(1)
+        self._told: set[int] = set()
+        self._untold: dict[int, bytes | None] = {}
+        """By pid: a struct unwind_process for the kernel, None = it is to forget the one it has."""
 
     def __contains__(self, pid: int) -> bool:
         return pid in self._blocks
@@ -54,8 +60,19 @@ class Installed:
     def close(self) -> None:
         self._space.close()
 
+    def tell(self) -> None:
+        """Bring the kernel up to date. Raises OSError."""
+        untold, self._untold = self._untold, {}
+        for pid in [pid for pid, value in untold.items() if value is None and pid in self._told]:
+            self._told.remove(pid)
+            self._processes.delete(_PID.pack(pid))
+        for pid, value in untold.items():
+            if value is not None:
+                self._processes.update(_PID.pack(pid), value)
+                self._told.add(pid)
+
     def settle(self) -> None:
-        """A while has passed since the last time: no walk reads any more what was removed before then."""
+        """A while has passed since the last `tell`: no walk reads any more what was removed before then."""
         self._space.settle()
 
     def install(self, image: Image) -> None:
@@ -83,7 +100,7 @@ class Installed:
     def remove(self, pid: int) -> None:
         """Have the kernel forget a process."""
         if pid in self._blocks:
-            self._processes.delete(_PID.pack(pid))
+            self._untold[pid] = None
             self._drop(pid)
 
     def use_table(self, binary: Binary) -> None:
@@ -106,8 +123,7 @@ class Installed:
             self.remove(next(iter(self._blocks)))
         block.users += 1
         self._blocks[pid] = block
-        value = _PROCESS.pack(0, block.first, len(block.mappings), block.generation, 0)
-        self._processes.update(_PID.pack(pid), value)
+        self._untold[pid] = _PROCESS.pack(0, block.first, len(block.mappings), block.generation, 0)
 
     def _drop(self, pid: int) -> None:
         block = self._blocks.pop(pid, None)

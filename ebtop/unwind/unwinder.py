@@ -149,11 +149,20 @@ class Unwinder:
         except Exception as error:
             # What processes map is arbitrary: one that is too odd must not end the walking of all others.
             self._log(f"unwinding: {type(error).__name__}: {error}")
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._installed.tell()
+        except OSError as error:
+            self._log(f"unwinding: processes can't be told to the kernel: {error.strerror}")
 
     def _round(self) -> None:
         began = time.monotonic()
         self._installed.settle()
         self._take_in(began)
+        self._installed.tell()
         self._followed.install_changed(began)
         self._followed.take_generated()
         self._walks.make_tables()
