@@ -35,11 +35,23 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
     return None
 
 
+def look_at_mapped(processes: Processes, process: Process, mapping: Mapping) -> os.stat_result | None:
+    """What the file is, at a fifth of the price of opening it; None as there."""
+    for place in _places(processes, process, mapping):
+        try:
+            status = os.stat(place.path)
+        except (OSError, ValueError):
+            continue
+        if _is_mapped(status, mapping, place.proof):
+            return status
+    return None
+
+
 def why_not_opened(process: Process, mapping: Mapping) -> str:
     """What stood in the way of `open_mapped`, in a few words."""
     try:
         os.stat(f"/proc/{process.pid}/map_files")
-        os.stat(f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+        os.stat(_mapped_at(process, mapping))
     except PermissionError:
         return "no permission: it takes root, or CAP_SYS_ADMIN"
     except OSError as error:
@@ -72,12 +84,16 @@ def _is_mapped(status: os.stat_result, mapping: Mapping, proof: _Proof) -> bool:
     return status.st_ino == mapping.file.inode and same_device
 
 
+def _mapped_at(process: Process, mapping: Mapping) -> str:
+    return f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+
+
 def _places(processes: Processes, process: Process, mapping: Mapping) -> Iterator[_Place]:
     """Each place to look."""
     root = f"/proc/{process.pid}/root"
     path = os.fsdecode(mapping.file.path)
     if process.alive:
-        yield _Place(f"/proc/{process.pid}/map_files/{mapping.start:x}-{mapping.end:x}", root, _Proof.PLACE)
+        yield _Place(_mapped_at(process, mapping), root, _Proof.PLACE)
     if mapping.file.deleted:
         return
     if process.alive:

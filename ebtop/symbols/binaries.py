@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader
 from ebtop.process.mappings import MappedFile, Mapping, read_mappings
-from ebtop.process.open_mapped import open_mapped, why_not_opened
+from ebtop.process.open_mapped import look_at_mapped, open_mapped, why_not_opened
 from ebtop.process.processes import Process, Processes
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.debug_files import debug_file
@@ -65,27 +65,34 @@ class Binaries:
         return why_not_opened(process, mapping)
 
     def _open(self, process: Process, mapping: Mapping) -> Binary | NotElf | None:
+        # Most processes map what others have mapped before.
+        status = look_at_mapped(self._processes, process, mapping)
+        if status is not None and (known := self._by_key.get(_key(status))) is not None:
+            self._remember(process, mapping, _key(status))
+            return known
         opened = open_mapped(self._processes, process, mapping)
         if opened is None:
             process.unreadable.add(mapping.file)
             return self._seen_before(mapping.file)
         fd, root = opened
         try:
-            status = os.fstat(fd)
-            key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            key = _key(os.fstat(fd))
             binary = self._by_key.get(key)
             if binary is None:
                 binary = self._load(fd, os.fsdecode(mapping.file.path), root)
                 self._by_key.put(key, binary)
         finally:
             os.close(fd)
+        self._remember(process, mapping, key)
+        return binary
+
+    def _remember(self, process: Process, mapping: Mapping, key: FileKey) -> None:
         # Under generation 0 for processes that end before their first sample is looked at.
         for generation in (process.generation, 0):
             self._keys[generation, mapping.file] = key
             self._keys.move_to_end((generation, mapping.file))
         while len(self._keys) > _KEYS_MAX:
             self._keys.popitem(last=False)
-        return binary
 
     def _seen_before(self, file: MappedFile) -> Binary | NotElf | None:
         key = self._keys.get((0, file))
@@ -104,6 +111,10 @@ class Binaries:
         if self._vdso_size < 0:
             self._vdso, self._vdso_size = _read_own_vdso()
         return self._vdso if size == self._vdso_size else None
+
+
+def _key(status: os.stat_result) -> FileKey:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _read_own_vdso() -> tuple[Binary | None, int]:

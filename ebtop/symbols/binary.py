@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ebtop.cpython.build import find_build
 from ebtop.process.elf import ElfFile, file_to_address
 from ebtop.symbols.function_starts import NOWHERE, read_function_starts
@@ -11,6 +13,8 @@ from ebtop.symbols.symbol_tables import read_functions
 _ENTRY_SPAN = 48
 """Bytes taken for the entry point's function where nothing names it (glibc's _start has 34 to 48)."""
 
+_serials = itertools.count(1)
+
 _WHOLE = frozenset(("symtab", "debug file", "pclntab"))
 """Places that name every function."""
 
@@ -18,7 +22,7 @@ _WHOLE = frozenset(("symtab", "debug file", "pclntab"))
 class Binary:
     """One ELF file's functions and where its bytes are mapped to. Immutable, holds no file open."""
 
-    __slots__ = ("_entry", "_functions", "_plt", "_segments", "_starts", "build_id", "cpython", "symbols")
+    __slots__ = ("_entry", "_functions", "_plt", "_segments", "_starts", "build_id", "cpython", "serial", "symbols")
 
     def __init__(
         self, elf: ElfFile, debug: ElfFile | None = None, names_limit: int = 8 << 20, file_name: str = ""
@@ -28,6 +32,8 @@ class Binary:
         A symbol table that is damaged, too large, or whose names take more than `names_limit` bytes of
         memory is left out; this never raises.
         """
+        self.serial = next(_serials)
+        """Another one for each, never used twice."""
         self.build_id = elf.build_id
         self._segments = elf.segments
         self._entry = elf.entry

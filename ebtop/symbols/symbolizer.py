@@ -186,7 +186,12 @@ class Symbolizer:
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
             return self._compiled_frame(process, mapping, address), False
-        frame = _native_frame(binary, mapping, address)
+        # The same place of the same file, in whichever process.
+        place = (binary.serial, _file_offset(mapping, address), mapping.file.label)
+        frame = self._frames.get(place)
+        if frame is None:
+            frame = _native_frame(binary, mapping, address)
+            self._frames.put(place, frame)
         self._frames.put((process.generation, address), frame)
         return frame, True
 
