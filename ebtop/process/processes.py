@@ -121,8 +121,10 @@ class Processes:
         self._by_pid.pop(pid, None)
 
     def in_mount_namespace(self, mount_ns: int) -> Iterator[int]:
-        """Pids, believed to be alive, that share a mount namespace."""
-        return (p.pid for p in reversed(self._by_pid.values()) if p.alive and mount_ns and p.mount_ns == mount_ns)
+        """Pids, believed to be alive, that share a mount namespace; none for 0, which stands for one not known."""
+        if not mount_ns:
+            return iter(())
+        return (p.pid for p in reversed(self._by_pid.values()) if p.alive and p.mount_ns == mount_ns)
 
     def _update(self, pid: int, known: Process | None, *, reread: bool) -> Process | None:
         now = self._clock()
