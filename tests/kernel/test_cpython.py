@@ -211,7 +211,7 @@ def test_hostile_names() -> None:
 def test_program_that_ends_soon() -> None:
     """What was sampled of it is there with names; what was sampled before it was found has none, and is there too."""
     with Collector(["cpu", "exec"], Settings(hertz=HZ)) as collected:
-        with HotPython(["/usr/bin/python3"], seconds=3) as program:
+        with HotPython(["/usr/bin/python3"], seconds=5) as program:
             program.truth()
             pid = program.pid
         records = collected.of(StackRecord, [pid])

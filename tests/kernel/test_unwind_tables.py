@@ -158,7 +158,7 @@ def test_a_build_of_many_short_processes(tmp_path: Path) -> None:
     build = subprocess.Popen(["/bin/sh", "-c", BUILD, str(tmp_path)], start_new_session=True)
     try:
         with tables(frozenset([build.pid]), children=True, hertz=199) as collected:
-            collected.wait_until(lambda c: unwind.samples(r for r in c.of(StackRecord) if r.complete) > 250)
+            collected.wait_until(lambda c: unwind.samples(r for r in c.of(StackRecord) if r.complete) > 500)
             start = time.time_ns()
             collected.wait_until(lambda c: unwind.samples(r for r in c.of(StackRecord) if r.time_ns > start) > 500)
     finally:
