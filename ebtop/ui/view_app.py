@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 _FIRST_TICKS_S = (0.15, 0.35, 0.6)
 """Extra ticks after the start, so that what the probes see first is on screen at once."""
-_TURNS = 50
-"""Keys go before a second that is to be shown, but not for ever: somebody may hold one down."""
 _MESSAGE_S = 8.0
 _LEAVING_S = 3.0
 """A terminal that does not take the last output for so long is left as it is."""
@@ -215,7 +213,7 @@ class ViewApp(App[None], inherit_bindings=False):
         """Measure, take the newest second, and draw it."""
         if not self._lost_terminal():
             view = self.live.source_view if self.time_view.live else None
-            _finish(self._take_newest(self.moments.newest(view), self.live, view))
+            self._take_newest(self.moments.newest(view), self.live, view)
 
     async def _tick_of_clock(self) -> None:
         """As `tick`; keys are acted on while a thread puts the newest second together."""
@@ -226,21 +224,13 @@ class ViewApp(App[None], inherit_bindings=False):
             screen = self.live
             view = screen.source_view if self.time_view.live else None
             newest = await asyncio.to_thread(self.moments.newest, view)
-            for _ in self._take_newest(newest, screen, view):
-                await self._keys_first()
+            self._take_newest(newest, screen, view)
         finally:
             self._in_tick = False
         self.garbage.tick()
         if self._tick_again:
             self._tick_again = False
             self.tick_soon()
-
-    async def _keys_first(self) -> None:
-        """Go on when what was typed has been acted on, or after some turns of the loop at the latest."""
-        for _ in range(_TURNS):
-            if not (isinstance(self._driver, TerminalDriver) and self._driver.typed):
-                return
-            await asyncio.sleep(0)
 
     def tick_soon(self) -> None:
         """What is on screen has become something else than a second ago: do not wait for the clock."""
@@ -251,12 +241,12 @@ class ViewApp(App[None], inherit_bindings=False):
         else:
             self.run_worker(self._tick_of_clock(), group="tick")
 
-    def _take_newest(self, newest: Newest, screen: ViewScreen, view: View | None) -> Iterator[None]:
-        """Show what was put together for a screen's view, unless it shows another by now; in steps."""
+    def _take_newest(self, newest: Newest, screen: ViewScreen, view: View | None) -> None:
+        """Show what was put together for a screen's view, unless it shows another by now."""
         self.moments.measured = newest.measured
         if newest.snapshot is not None:
             if screen.source_view is view and self.time_view.live:
-                yield from self._take_live(screen, newest.snapshot)
+                self._take_live(screen, newest.snapshot)
             else:
                 # The stacks of this second will not come again.
                 screen.continues = False
@@ -271,16 +261,13 @@ class ViewApp(App[None], inherit_bindings=False):
             self._end(signal.SIGHUP)
         return lost
 
-    def _take_live(self, screen: ViewScreen, snapshot: Snapshot) -> Iterator[None]:
-        """Hand the panes of a screen the newest second of its view, one in each step."""
+    def _take_live(self, screen: ViewScreen, snapshot: Snapshot) -> None:
+        """Hand the panes of a screen the newest second of its view."""
         assert screen.source_view is not None
-        moment = screen.moment = self.moments.live(screen.source_view, snapshot, screen.selection, screen.continues)
+        screen.moment = self.moments.live(screen.source_view, snapshot, screen.selection, screen.continues)
         screen.continues = True
         for pane in screen.panes:
-            # What came in between, by a key, is no second that follows: it is taken whole.
-            if screen.moment is moment:
-                pane.take(moment, False)
-                yield
+            pane.take(screen.moment, False)
 
     def _take_still(self, screen: ViewScreen) -> None:
         """Hand the panes of a screen the moment that stands there."""
@@ -322,7 +309,7 @@ class ViewApp(App[None], inherit_bindings=False):
                 pane.take(event.past, False)
         if event.snapshot is not None:
             if self.time_view.live:
-                _finish(self._take_live(screen, event.snapshot))
+                self._take_live(screen, event.snapshot)
             else:
                 self._take_still(screen)
         self._draw()
@@ -471,8 +458,3 @@ class ViewApp(App[None], inherit_bindings=False):
             for widget in screen.query(StripWidget):
                 widget.notify_style_update()
                 widget.refresh()
-
-
-def _finish(steps: Iterable[None]) -> None:
-    for _ in steps:
-        pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import pytest
 from conftest import Start
 from driving import Driving
 from fakes import FakeTimeline, empty_snapshot, exec_row, stack
@@ -75,28 +74,6 @@ async def test_a_second_that_comes_after_the_view_was_frozen_is_not_shown(start:
         await ui.press("space")
         assert "prog-3" in ui.pane("exec")
         assert "during" in ui.pane("cpu"), "its stacks do not come a second time in a snapshot, but are kept"
-
-
-async def test_a_key_that_comes_between_two_panes_loses_nothing_of_the_second(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with start() as ui:
-        ui.app.timeline.next_snapshot = rows(1, 2, 3, stacks=(stack("during", samples=3),), sampled_s=1.0)
-        turns = 0
-
-        async def freeze_at_first() -> None:
-            nonlocal turns
-            turns += 1
-            if turns == 1:
-                await ui.press("space")
-
-        monkeypatch.setattr(ui.app, "_keys_first", freeze_at_first)
-        await ui.app._tick_of_clock()
-        await ui.settle()
-        assert turns == len(ui.app.live.panes), "one after each pane"
-        await ui.press("space")
-        assert "prog-3" in ui.pane("exec")
-        assert "during" in ui.pane("cpu")
 
 
 async def test_a_clock_that_is_faster_than_the_node_does_not_pile_up(start: Start) -> None:
