@@ -148,7 +148,9 @@ def test_chain_is_whole(programs: dict[str, Measured], build: str) -> None:
     """From the module to the function."""
     records, _ = programs[build]
     whole = [r for r in records if tuple(short(f) for f in python_frames(r))[:4] == CALLERS]
-    assert total(whole) >= 0.98 * total(records)
+    two_percent = 0.02 * total(records)
+    # Three standard deviations: they are few.
+    assert total(records) - total(whole) <= two_percent + 3 * two_percent**0.5
     deep = next(r for r in records if hot_function(r) == "hot_method")
     assert sum(short(frame) == "go_down" for frame in python_frames(deep)) == 21
 
