@@ -124,7 +124,7 @@ def test_python_functions_stand_where_they_ran_among_native_ones(closely: dict[s
     """Where the native stack is whole: sorted() is between its caller and the function that it calls."""
     for records, _ in closely.values():
         whole = [r for r in records if r.complete]
-        warm = sorted(r.time_ns for r in whole)[len(whole) // 4]  # whatever else runs may have its tables made first
+        warm = sorted(r.time_ns for r in whole)[len(whole) * 6 // 10]  # before then its tables may not be there yet
         assert total(r for r in whole if r.time_ns > warm) >= 0.97 * total(r for r in records if r.time_ns > warm)
         matched = [r for r in whole if not any(f.name == EVALUATE or f.kind == "cut" for f in r.frames)]
         assert total(matched) >= 0.98 * total(whole)
