@@ -21,13 +21,11 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
 
     None when it can not be had. A path is only taken when the file there still has the mapped inode.
     """
-    for place in _places(processes, process, mapping):
+    # Looked at first, for opening a device can do things.
+    for place, _ in _found(processes, process, mapping):
         try:
-            # Looked at first, for opening a device can do things.
-            if not _is_mapped(os.stat(place.path), mapping, place.proof):
-                continue
             fd = os.open(place.path, _FLAGS)
-        except (OSError, ValueError):
+        except OSError:
             continue
         if _is_mapped(os.fstat(fd), mapping, place.proof):
             return fd, place.root
@@ -37,14 +35,7 @@ def open_mapped(processes: Processes, process: Process, mapping: Mapping) -> tup
 
 def look_at_mapped(processes: Processes, process: Process, mapping: Mapping) -> os.stat_result | None:
     """What the file is, at a fifth of the price of opening it; None as there."""
-    for place in _places(processes, process, mapping):
-        try:
-            status = os.stat(place.path)
-        except (OSError, ValueError):
-            continue
-        if _is_mapped(status, mapping, place.proof):
-            return status
-    return None
+    return next((status for _, status in _found(processes, process, mapping)), None)
 
 
 def why_not_opened(process: Process, mapping: Mapping) -> str:
@@ -82,6 +73,17 @@ def _is_mapped(status: os.stat_result, mapping: Mapping, proof: _Proof) -> bool:
         return True
     same_device = proof is _Proof.INODE or status.st_dev == mapping.file.device
     return status.st_ino == mapping.file.inode and same_device
+
+
+def _found(processes: Processes, process: Process, mapping: Mapping) -> Iterator[tuple[_Place, os.stat_result]]:
+    """Each place where the file is now, and what it is."""
+    for place in _places(processes, process, mapping):
+        try:
+            status = os.stat(place.path)
+        except (OSError, ValueError):
+            continue
+        if _is_mapped(status, mapping, place.proof):
+            yield place, status
 
 
 def _mapped_at(process: Process, mapping: Mapping) -> str:
