@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,8 +38,6 @@ _FIELD = re.compile(
     rf"""(?P<name>{_NAME})(?P<between>["']?\s*=\s*|["']\s*:\s*|:\s+)(?P<value>"[^"]*"|'[^']*'|[^\s;,&"'|<>(){{}}]+)"""
 )
 """NAME=value, "name": "value", name: value."""
-
-_NO_FLAGS: Mapping[str, str] = {}
 
 Kept = TypeVar("Kept", str, tuple[str, ...])
 
@@ -95,10 +94,9 @@ class Redactor:
         self._patterns = (rules.SHAPES, *extra.patterns)
         self._hints = (*rules.HINTS, *map(str.lower, extra.words))
         self._always = bool(extra.patterns)
-        self._tools: dict[str, Mapping[str, str]] = dict(rules.TOOLS)
-        for program, flags in extra.flags:
-            self._tools[program] = {**self._tools.get(program, {}), **dict.fromkeys(flags, rules.VALUE)}
-        self._glued: dict[int, tuple[tuple[str, str], ...]] = {id(_NO_FLAGS): ()}
+        self._tools = {program: _Flags(flags) for program, flags in rules.TOOLS.items()}
+        for program, more in extra.flags:
+            self._tools[program] = _Flags({**self._tools.get(program, {}), **dict.fromkeys(more, rules.VALUE)})
         self._known: dict[tuple[str, ...] | str, tuple[Any, int]] = {}
         self._shaped: dict[str, tuple[str, int]] = {}
         self._names: dict[str, bool] = {}
@@ -212,20 +210,25 @@ class Redactor:
         last, pair = parts[-1], "".join(parts[-2:])
         return last in self._words or pair in self._words or last.endswith(rules.INSIDE)
 
-    def tool(self, word: str) -> Mapping[str, str] | None:
+    def tool(self, word: str) -> _Flags | None:
         """The flags of a program that is known by name."""
         return self._tools.get(word.rpartition("/")[2])
 
-    def glued(self, tool: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        """Those of a program's flags that a value may follow without a space, and how it carries a secret."""
-        found = self._glued.get(id(tool))
-        if found is None:
-            found = self._glued[id(tool)] = tuple(
-                (flag, rules.VALUE if how == rules.ATTACHED else how)
-                for flag, how in tool.items()
-                if flag and (how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"))
-            )
-        return found
+
+class _Flags(dict[str, str]):
+    """How each of a program's flags carries a secret; that of "" is its argument."""
+
+    @cached_property
+    def glued(self) -> tuple[tuple[str, str], ...]:
+        """Those that a value may follow without a space, and how that carries it."""
+        return tuple(
+            (flag, rules.VALUE if how == rules.ATTACHED else how)
+            for flag, how in self.items()
+            if flag and (how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"))
+        )
+
+
+_NO_FLAGS = _Flags()
 
 
 class _Words:
@@ -234,7 +237,7 @@ class _Words:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._program = ""
-        self._tool: Mapping[str, str] = _NO_FLAGS
+        self._tool = _NO_FLAGS
         self._due = ""
         """How the next word carries a secret; "" = it does not."""
 
@@ -280,7 +283,7 @@ class _Words:
         if how:
             self._due = "" if how == rules.ATTACHED else how
             return word
-        for flag, how in self._redactor.glued(self._tool):
+        for flag, how in self._tool.glued:
             if word.startswith(flag) and len(word) > len(flag):
                 return flag + self._value(how, word[len(flag) :])
         return None
