@@ -83,6 +83,11 @@ def power_of_two_us(exponent: int) -> str:
     return f"{value // 1000}ms" if value < 1_000_000 else f"{value // 1_000_000}s"
 
 
+def wall_date(time_ns: int) -> str:
+    """Day and minute, local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ns // 1_000_000_000))
+
+
 def wall_clock(time_ns: int) -> str:
     """Nanoseconds since the Unix epoch as local HH:MM:SS."""
     return time.strftime("%H:%M:%S", time.localtime(time_ns // 1_000_000_000))

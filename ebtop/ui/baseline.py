@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from ebtop.store.keeper import Keeper
 from ebtop.store.rows import Snapshot, StackSpan
 from ebtop.store.selection import Selection
 from ebtop.store.snapshot_diff import SnapshotDiff, compare_snapshots
-from ebtop.units import wall_clock
+from ebtop.units import wall_clock, wall_date
 
 WINDOW_S = 60.0
 """The stacks of so long before each of the two moments are compared."""
@@ -69,7 +68,7 @@ class SavedBaseline(Baseline):
 
     def __init__(self, recording: Keeper, name: str) -> None:
         end_ns = recording.kept.newest_ns
-        super().__init__(end_ns, f"{name} of {time.strftime('%Y-%m-%d %H:%M', time.localtime(end_ns // 10**9))}")
+        super().__init__(end_ns, f"{name} of {wall_date(end_ns)}")
         self._recording = recording
 
     def side(self, timeline: Keeper, selection: Selection | None) -> Side:

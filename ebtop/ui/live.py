@@ -21,7 +21,7 @@ from ebtop.ui.prompt import Question
 from ebtop.ui.screens.view import ViewScreen
 from ebtop.ui.time_view import parse_time
 from ebtop.ui.view_app import ViewApp
-from ebtop.units import duration, percent, wall_clock
+from ebtop.units import duration, percent, wall_clock, wall_date
 
 if TYPE_CHECKING:
     from ebtop.store.file.named import Named
@@ -469,5 +469,4 @@ class LiveApp(ViewApp, inherit_bindings=False):
 
 
 def _about(baseline: Named) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(baseline.from_ns // 10**9))
-    return f"{duration(baseline.seconds)} from {when} on, {clean(baseline.host)}"
+    return f"{duration(baseline.seconds)} from {wall_date(baseline.from_ns)} on, {clean(baseline.host)}"
