@@ -65,12 +65,12 @@ class FlameWindow:
             self._period_ns = stack.period_ns or self._period_ns
             weight = stack.samples * (self._period_ns or 1) if self.kind == "cpu" else stack.weight
             node = self._leaf(stack)
-            tree.shift(node, weight)
             leaves.append((node, weight))
             periods[self._period_ns] += stack.samples
             if stack.complete:
                 whole += stack.samples
                 whole_weight += weight
+        tree.shift_all(leaves)
         if leaves or sampled_s:
             self._seconds.append(_Second(time_ns, leaves, periods, whole, whole_weight, sampled_s))
             self._periods += periods
@@ -117,7 +117,7 @@ class FlameWindow:
         )
         copy._periods, copy._period_ns = self._periods.copy(), self._period_ns
         copy._count(self.samples, self.whole_samples, self.whole_weight, self.sampled_s)
-        copy._leaves = {key: renumbered[node] for key, node in self._leaves.items() if node in renumbered}
+        copy._leaves = {key: renumbered[node] for key, node in self._leaves.items() if self.tree.own[node]}
         copy._compact_at = max(self.COMPACT_ABOVE, 2 * len(copy.tree))
         return copy
 
@@ -139,8 +139,7 @@ class FlameWindow:
     def _forget_until(self, oldest_ns: int) -> None:
         while self._seconds and self._seconds[0].time_ns <= oldest_ns:
             second = self._seconds.popleft()
-            for node, weight in second.leaves:
-                self.tree.shift(node, -weight)
+            self.tree.shift_all((node, -weight) for node, weight in second.leaves)
             self._periods -= second.periods
             self._count(-second.periods.total(), -second.whole, -second.whole_weight, -second.sampled_s)
 
