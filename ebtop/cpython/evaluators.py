@@ -12,12 +12,14 @@ import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from ebtop.process.elf import SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, SHT_RELA, ElfError, ElfFile
 from ebtop.process.elf_lookup import Symbol
 
 _OPCODES = 256
+_STRIDE = _OPCODES // 2
+"""Words: of a table at least one is met at that."""
 _DISTINCT_MIN, _MOST_COMMON_MIN = 100, 8
 """Of the places in a table: opcodes that are not in use share one."""
 _INSIDE_MIN = 200
@@ -71,16 +73,22 @@ def _opcode_places(elf: ElfFile, evaluate: range) -> set[int]:
 
 
 def _runs_in_data(elf: ElfFile, low: int, high: int) -> Iterator[Sequence[int]]:
-    """Addresses of code that stand one after the other in data."""
+    """Addresses of code that stand one after the other in data, as many as a table has; some that are fewer."""
     for section in elf.sections:
         data = section.type == SHT_PROGBITS and section.flags & SHF_ALLOC and not section.flags & SHF_EXECINSTR
         if not data or section.size < 8 * _OPCODES or section.address % 8:
             continue
         raw = elf.data(section, _SECTION_MAX)
-        words = struct.unpack(f"<{len(raw) // 8}Q", raw[: len(raw) // 8 * 8])
-        for in_code, run in groupby(words, lambda word: low <= word < high):
-            if in_code:
-                yield list(run)
+        words = memoryview(raw)[: len(raw) // 8 * 8].cast("Q")
+        end = 0
+        for at in range(0, len(words), _STRIDE):
+            if at >= end and low <= words[at] < high:
+                begin, end = at, at + 1
+                while begin and low <= words[begin - 1] < high:
+                    begin -= 1
+                while end < len(words) and low <= words[end] < high:
+                    end += 1
+                yield words[begin:end].tolist()
 
 
 def _runs_in_relocations(elf: ElfFile, low: int, high: int) -> Iterator[Sequence[int]]:

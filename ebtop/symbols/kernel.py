@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from io import BytesIO
 from typing import BinaryIO
 
-from ebtop.process.pause import pause
 from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.frames import FrameCache
-from ebtop.symbols.packed import PackedStrings
+from ebtop.symbols.kallsyms import KernelFunctions, functions, pieces
 from ebtop.symbols.table import best_alias
 from ebtop.text import printable
 
@@ -21,41 +19,6 @@ FIX = "sysctl -w kernel.kptr_restrict=0, or run with CAP_SYSLOG (kptr_restrict=1
 RELOAD_S = 10.0
 """Seconds between two readings for addresses that may be newer than the last; doubles while nothing changed."""
 RELOAD_MAX_S = 80.0
-_FUNCTION_TYPES = frozenset(b"tTwW")
-_PAUSE_LINES = 1000
-"""About a millisecond's work."""
-_FUNCTION_MAX = 1 << 16
-"""kallsyms has no sizes: this far past its last symbol an address has no name any more."""
-
-
-class _Functions:
-    """Sorted kernel functions of one part of kallsyms."""
-
-    def __init__(self, typecode: str, base: int) -> None:
-        self.base = base
-        self.starts = array(typecode)
-        self.names = array("I")
-        self.strings = PackedStrings()
-
-    @property
-    def nbytes(self) -> int:
-        return len(self.starts) * self.starts.itemsize + len(self.names) * self.names.itemsize + self.strings.nbytes
-
-    def append(self, address: int, text: bytes) -> None:
-        """Take "name" or "name\\t[module]"; addresses come in ascending order."""
-        self.starts.append(address - self.base)
-        self.names.append(self.strings.append(text + b"\0"))
-
-    def find(self, address: int) -> tuple[bytes, bytes] | None:
-        """(name, module) of the function that begins at or nearest below an address."""
-        at = address - self.base
-        index = bisect_right(self.starts, at) - 1
-        if index < 0 or at - self.starts[index] >= _FUNCTION_MAX:
-            return None
-        first = bisect_left(self.starts, self.starts[index])
-        texts = [self.strings.string(self.names[i]) for i in range(first, index + 1)]
-        name, _, module = best_alias(texts).partition(b"\t")
-        return name, module.strip(b"[]")
 
 
 class KernelSymbols:
@@ -64,8 +27,8 @@ class KernelSymbols:
     def __init__(self, path: str = KALLSYMS, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._core = _Functions("I", 0)
-        self._later = _Functions("Q", 0)
+        self._core = KernelFunctions()
+        self._later = KernelFunctions()
         self._later_offset = 0
         self._read_at: float | None = None
         self._interval = RELOAD_S
@@ -79,9 +42,6 @@ class KernelSymbols:
 
     fix = FIX
 
-    def __len__(self) -> int:
-        return len(self._core.starts) + len(self._later.starts)
-
     @property
     def memory_bytes(self) -> int:
         return self._core.nbytes + self._later.nbytes + self._cache.nbytes
@@ -93,28 +53,25 @@ class KernelSymbols:
             return cached
         if self._read_at is None:
             self._read(0)
-        found = self._find_core(address)
-        if found is None:
+        found = self._core.find(address)
+        if not found:
             # Modules and BPF programs come and go, and where one ends is not known: a name from an old
             # reading may be that of a neighbour.
             self._read_again_when_due()
-            found = self._find_core(address) or self._later.find(address)
-        if found is None:
+            found = self._core.find(address) or self._later.find(address)
+        if not found:
             return KERNEL
-        name, module = found
-        frame = Frame(printable(name), "kernel", printable(module))
+        name, _, module = best_alias(found).partition(b"\t")
+        frame = Frame(printable(name), "kernel", printable(module.strip(b"[]")))
         self._cache.put(address, frame)
         return frame
-
-    def _find_core(self, address: int) -> tuple[bytes, bytes] | None:
-        return self._core.find(address) if address >= self._core.base else None
 
     def _read_again_when_due(self) -> None:
         if self._read_at is None or self._clock() - self._read_at < self._interval:
             return
-        before = self._later.starts
+        before = self._later.pieces
         self._read(0 if self.restricted else self._later_offset)
-        changed = self._later.starts != before
+        changed = self._later.pieces != before
         self._interval = RELOAD_S if changed else min(self._interval * 2, RELOAD_MAX_S)
         if changed:
             self._cache.clear()
@@ -136,47 +93,24 @@ class KernelSymbols:
 
     def _read_core(self, file: BinaryIO) -> None:
         """The kernel's own symbols, which come first and sorted; sets where the others begin."""
-        core: _Functions | None = None
-        hidden = True
-        last = 0
+        core = KernelFunctions()
         offset = 0
-        for number, line in enumerate(file):
-            if b"\t" in line:
+        for lines in pieces(file):
+            own = lines[: lines.rfind(b"\n", 0, lines.index(b"\t")) + 1] if b"\t" in lines else lines
+            if not core.append(own):
                 break
-            if not number % _PAUSE_LINES:
-                pause()
-            address, kind, name = _fields(line)
-            hidden = hidden and not address
-            if kind in _FUNCTION_TYPES and address:
-                core = core or _Functions("I", address)
-                if address < last or address - core.base >= 1 << 32:
-                    break
-                core.append(address, name)
-                last = address
-            offset += len(line)
+            offset += len(own)
+            if len(own) < len(lines):
+                break
         self._later_offset = offset
-        self._core = core or _Functions("I", 0)
-        self.restricted = hidden
-        self.error = "the kernel hides its addresses (kptr_restrict)" if hidden else ""
+        self._core = core
+        self.restricted = not core.pieces
+        self.error = "" if core.pieces else "the kernel hides its addresses (kptr_restrict)"
         file.seek(offset)
 
     def _read_later(self, file: BinaryIO) -> None:
-        later = _Functions("Q", 0)
-        for address, text in sorted(_functions(file)):
-            later.append(address, text)
-        self._later = later
-
-
-def _functions(lines: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
-    for number, line in enumerate(lines):
-        if not number % _PAUSE_LINES:
-            pause()
-        address, kind, text = _fields(line)
-        if kind in _FUNCTION_TYPES and address:
-            yield address, text
-
-
-def _fields(line: bytes) -> tuple[int, int, bytes]:
-    """(address, type, "name" or "name\\t[module]") of "ffffffff81000000 T name [module]"."""
-    address, kind, text = line.rstrip(b"\n").split(b" ", 2)
-    return int(address, 16), kind[0], text
+        """All others, sorted."""
+        found = sorted(function for lines in pieces(file) for function in functions(lines))
+        self._later = KernelFunctions()
+        for lines in pieces(BytesIO(b"\n".join(found))):
+            self._later.append(lines)

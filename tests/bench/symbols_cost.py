@@ -51,7 +51,7 @@ def kernel() -> None:
         addresses = [int(line.split()[0], 16) for line in file if line.split()[1] in "tT"]
     some = random.Random(1).sample(addresses, 1000)
     look_up, _ = timed(lambda: [symbols.frame(address) for address in some])
-    report("/proc/kallsyms", len(symbols), seconds, symbols.memory_bytes, peak, look_up * 1e3)
+    report("/proc/kallsyms", len(addresses), seconds, symbols.memory_bytes, peak, look_up * 1e3)
 
 
 def elf(path: str) -> None:

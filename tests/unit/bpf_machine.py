@@ -50,6 +50,7 @@ class Machine:
     def __init__(self, maps: Sequence[MapSpec], seed: int) -> None:
         self.reads: list[KernelRead] = []
         self.executed: set[int] = set()
+        self.steps = 0
         """Slots."""
         self._maps = maps
         self._draw = random.Random(seed)
@@ -73,6 +74,7 @@ class Machine:
         for _ in range(_MAX_STEPS):
             instruction = program[slot]
             self.executed.add(slot)
+            self.steps += 1
             if instruction.opcode == 0x95 or (self._is_tail_call(instruction) and self._draw.random() < _LIKELY):
                 return
             slot += 2 if instruction.opcode == LD_IMM64 else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.kernel import RELOAD_MAX_S, RELOAD_S, KernelSymbols
+from ebtop.symbols.table import best_alias
 
 CORE = """\
 ffffffff81000000 T _stext
@@ -64,6 +66,26 @@ def symbols(kallsyms: Path, clock: Clock) -> KernelSymbols:
 def test_functions_by_address(symbols: KernelSymbols, address: int, name: str, module: str) -> None:
     for _ in range(2):
         assert symbols.frame(address) == Frame(name, "kernel", module)
+
+
+def test_functions_of_a_kernel_larger_than_is_looked_at_at_once(tmp_path: Path) -> None:
+    """Some have two names, and those of one may be the last of a piece and the first of the next."""
+    functions = [(0xFFFFFFFF81000000 + 16 * (n - n % 3 // 2), f"function_{n:05}" + "_long" * 20) for n in range(3000)]
+    path = tmp_path / "kallsyms"
+    path.write_text("".join(f"{address:016x} {'Dt'[n % 7 > 0]} {name}\n" for n, (address, name) in enumerate(functions)))
+    symbols = KernelSymbols(str(path))
+    named = {address: name for n, (address, name) in enumerate(functions) if n % 7}
+    for address, name in random.Random(3).sample(sorted(named.items()), 1000):
+        aliases = [name for n, (at, name) in enumerate(functions) if at == address and n % 7]
+        assert symbols.frame(address + 3).name == best_alias([a.encode() for a in aliases]).decode()
+
+
+def test_own_symbols_that_are_not_sorted_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "kallsyms"
+    path.write_text("".join(reversed(CORE.splitlines(keepends=True))) + MODULES)
+    symbols = KernelSymbols(str(path))
+    assert symbols.frame(0xFFFFFFFF81000101) == Frame("do_one_thing", "kernel", "")
+    assert symbols.frame(0xFFFFFFFFC0001090) == Frame("mod_function", "kernel", "mod_a")
 
 
 @pytest.mark.parametrize("address", [0, 0x400000, 0xFFFFFFFF80FFFFFF, 0xFFFFFFFF82000000, 0xFFFFFFFFC0100000])
