@@ -122,7 +122,7 @@ def test_one_probe_that_is_refused_leaves_the_others_running(monkeypatch: pytest
         made = good(self, name, *rest)  # type: ignore[arg-type]
         if name != "exec":
             return made
-        bad = bytes.fromhex("7910001000000000" "9500000000000000")
+        bad = bytes.fromhex("79100010000000009500000000000000")
         return made._replace(programs=tuple(p._replace(code=bad) if p.name == "on_exec" else p for p in made.programs))
 
     monkeypatch.setattr(Compiler, "artifact", with_a_bad_exec)
@@ -219,9 +219,7 @@ def read(table: Map, *, delete: bool = False) -> list[tuple[bytes, bytes]]:
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 1024, 5000])
 @pytest.mark.parametrize("count", [0, 1, 1024, 4999])
-def test_batches_bring_every_element_once(
-    table: Map, count: int, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_bring_every_element_once(table: Map, count: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a bucket holds more than a chunk takes, and the kernel asks for more room (ENOSPC)."""
     monkeypatch.setattr("ebtop.kernel.maps._BATCH_CHUNK", chunk)
     truth = fill(table, count)

@@ -135,9 +135,7 @@ def test_what_internal_probes_cost_is_added_to_the_first_that_needs_them() -> No
         ],
     )
     assert stats[0] == ProbeStats("exec", 10, 0, 20, 300, 4050, {}, ("blind",))
-    assert stats[1] == ProbeStats(
-        "retransmits", 101, 6, 202, 303, 404, {"map full": 3, "ring buffer full": 3}, ()
-    )
+    assert stats[1] == ProbeStats("retransmits", 101, 6, 202, 303, 404, {"map full": 3, "ring buffer full": 3}, ())
     assert stats[2] == ProbeStats("tcp", 5, 0, 6, 7, 8, {}, ())
 
 

@@ -186,9 +186,7 @@ def test_an_error_is_named_by_file_line_and_message(sources: Path, tmp_path: Pat
     (sources / "probe.c").write_text('#include "common.h"\nint on_event(void *ctx)\n{\n\treturn missing;\n}\n')
     with pytest.raises(EbtopError) as caught:
         Compiler(sources, tmp_path / "cache").artifact("probe")
-    assert caught.value.line() == (
-        "bpf/probe.c does not compile: probe.c:4: use of undeclared identifier 'missing'"
-    )
+    assert caught.value.line() == ("bpf/probe.c does not compile: probe.c:4: use of undeclared identifier 'missing'")
     assert not (tmp_path / "cache").exists()
 
 

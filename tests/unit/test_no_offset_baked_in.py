@@ -17,7 +17,7 @@ UNIT_BITS = 20
 """Relocation n says n+1 units; whatever lies below a unit is in the program itself."""
 FEWEST_RUNS, MOST_RUNS = 200, 2000
 MANY_STEPS = 300_000
-"""Enough of a program whose reads have all run, also in fewer runs: cpython_find takes 17,000 steps for its one read."""
+"""Enough of a program whose reads have all run, also in fewer runs: cpython_find has one, and takes 17,000 steps."""
 COVERED = 0.6
 CONTROLLER = 4
 REGISTERS_BYTES = 21 * 8

@@ -274,7 +274,7 @@ def test_scan_finds_uses_once_and_leaves_out_comments_and_definitions() -> None:
 
 def test_decoding_is_right() -> None:
     """This file trusts its own decoder: a LD_IMM64 of map 3 into r1, then exit."""
-    code = bytes.fromhex("1811000003000000" "0000000002000000" "9500000000000000")
+    code = bytes.fromhex("181100000300000000000000020000009500000000000000")
     assert list(instructions(code)) == [
         Instruction(0, LD_IMM64, 1, PSEUDO_MAP_FD, 0, 2 << 32 | 3),
         Instruction(2, 0x95, 0, 0, 0, 0),

@@ -72,7 +72,8 @@ def test_functions_of_a_kernel_larger_than_is_looked_at_at_once(tmp_path: Path) 
     """Some have two names, and those of one may be the last of a piece and the first of the next."""
     functions = [(0xFFFFFFFF81000000 + 16 * (n - n % 3 // 2), f"function_{n:05}" + "_long" * 20) for n in range(3000)]
     path = tmp_path / "kallsyms"
-    path.write_text("".join(f"{address:016x} {'Dt'[n % 7 > 0]} {name}\n" for n, (address, name) in enumerate(functions)))
+    lines = [f"{address:016x} {'Dt'[n % 7 > 0]} {name}\n" for n, (address, name) in enumerate(functions)]
+    path.write_text("".join(lines))
     symbols = KernelSymbols(str(path))
     named = {address: name for n, (address, name) in enumerate(functions) if n % 7}
     for address, name in random.Random(3).sample(sorted(named.items()), 1000):
