@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
@@ -10,6 +9,7 @@ from ebtop.store.flame_paths import title_of
 from ebtop.store.flame_search import FrameSearch, Wanted
 from ebtop.store.flame_window import FlameWindow
 from ebtop.store.records import Frame
+from ebtop.ui.cells import cells
 from ebtop.ui.commands import bindings
 from ebtop.ui.icicle_layout import FRAME, MIN_CELLS, REST, Span, layout
 from ebtop.ui.stack_words import WORDS
@@ -253,7 +253,7 @@ class Icicle(StripWidget, can_focus=True):
         names = [title_of(frame) for frame in tree.frames_to(self.zoomed)]
         first, room, kept = 0, width - len(" all › …") - len(gone), 0
         for first in range(len(names), 0, -1):
-            kept += cell_len(names[first - 1]) + len(" › ")
+            kept += cells(names[first - 1]) + len(" › ")
             if kept > room and first < len(names):
                 break
         else:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol, cast
 
-from rich.cells import cell_len, set_cell_size
 from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.segment import Segment
@@ -22,6 +21,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ebtop.ui.cells import cells, cut
 from ebtop.ui.glyphs import to_ascii
 from ebtop.ui.pacing import Pacer
 from ebtop.ui.palette import Palette
@@ -199,12 +199,12 @@ class StripWidget(Widget):
         segments: list[Segment] = []
         used = 0
         for text, name in line.runs:
-            cells = len(text) if text.isascii() else cell_len(text)
-            if used + cells > width:
-                text, cells = set_cell_size(text, width - used), width - used
-            if cells:
+            wide = cells(text)
+            if used + wide > width:
+                text, wide = cut(text, width - used), width - used
+            if wide:
                 segments.append(Segment(to_ascii(text) if ascii_only else text, style(name, ground)))
-                used += cells
+                used += wide
         if used < width:
             segments.append(Segment(" " * (width - used), style("text", ground)))
         return LeanStrip(segments, width)
@@ -212,7 +212,7 @@ class StripWidget(Widget):
 
 def width_of(runs: Sequence[Run]) -> int:
     """Terminal cells that runs take."""
-    return sum(cell_len(text) for text, _ in runs)
+    return sum([cells(text) for text, _ in runs])
 
 
 def spread(left: Sequence[Run], right: Sequence[Run], width: int, ground: str) -> Line:
@@ -220,9 +220,9 @@ def spread(left: Sequence[Run], right: Sequence[Run], width: int, ground: str) -
     room = width - width_of(right)
     kept: list[Run] = []
     for text, name in left:
-        cells = cell_len(text)
-        kept.append((fit(text, room) if cells > room else text, name))
-        room = max(0, room - cells)
+        wide = cells(text)
+        kept.append((fit(text, room) if wide > room else text, name))
+        room = max(0, room - wide)
     return Line((*kept, (" " * room, "text"), *right), ground)
 
 
@@ -230,14 +230,14 @@ def fit(text: str, width: int, *, right: bool = False, middle: bool = False) -> 
     """Text in exactly `width` cells: padded on one side, or shortened at its end or in its middle with an ellipsis."""
     if width <= 0:
         return ""
-    cells = len(text) if text.isascii() else cell_len(text)
-    if cells <= width:
-        pad = " " * (width - cells)
+    wide = cells(text)
+    if wide <= width:
+        pad = " " * (width - wide)
         return pad + text if right else text + pad
     if middle and width > 8 and text.isascii():
         tail = min(width // 2, 8)
         return f"{text[: width - tail - 1]}…{text[-tail:]}"
-    return set_cell_size(text, width - 1) + "…"
+    return cut(text, width - 1) + "…"
 
 
 def _adjacent(ys: list[int]) -> list[tuple[int, int]]:
