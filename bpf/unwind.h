@@ -23,6 +23,7 @@
 #define UNWIND_MAPPINGS 1024	/* user space says how many */
 #define UNWIND_PROCESSES 4096
 #define RULE_CACHE_BITS 13
+#define SAVED_BYTES 64
 
 #define FRAMES_A_ROUND 8
 #define ROUNDS 16		/* 33 tail calls are allowed at most */
@@ -103,6 +104,7 @@ struct cached_rule {
 	u64 check;
 	u64 low;
 	u64 high;
+	u64 unused;		/* one does not lie across two lines of the CPU's cache */
 };
 
 struct walk {
@@ -309,6 +311,26 @@ inlined u32 step_out_of_signal(struct walk *walk)
 	return walk->ip ? 0 : END_BAD_FRAME;
 }
 
+/*
+ * The return address and the caller's rbp, as most functions save it: among the words below the return address, which
+ * are read all at once. Returns whether they could be.
+ */
+inlined int read_saved(struct walk *walk, struct unwind_rule *rule, u64 cfa, u64 *ra)
+{
+	s32 below = rule->rbp_offset;
+	u32 word;
+
+	if (below < -SAVED_BYTES || below > -16 || below & 7)
+		return 0;
+	if (bpf_probe_read_user(walk->saved, SAVED_BYTES, (void *)(cfa - SAVED_BYTES)))
+		return 0;
+	word = (u32)(SAVED_BYTES + below) / 8;
+	asm volatile("" : "+r"(word)); /* or the compiler leaves out the mask, which the verifier looks for */
+	*ra = walk->saved[SAVED_BYTES / 8 - 1];
+	walk->registers[RBP] = walk->saved[word & SAVED_BYTES / 8 - 1];
+	return 1;
+}
+
 inlined u32 step_by_rule(struct walk *walk, u64 pc)
 {
 	struct unwind_rule *rule = rule_of(walk);
@@ -332,6 +354,8 @@ inlined u32 step_by_rule(struct walk *walk, u64 pc)
 	}
 	if (cfa < rsp || (cfa == rsp && !walk->interrupted))
 		return END_BAD_FRAME;
+	if (!in && rule->rbp_kind == RBP_FROM_CFA && read_saved(walk, rule, cfa, &ra))
+		goto found;
 	if (in) {
 		if (!walk->interrupted)
 			return END_UNSUPPORTED;
@@ -347,6 +371,7 @@ inlined u32 step_by_rule(struct walk *walk, u64 pc)
 		if (bpf_probe_read_user(&walk->registers[RBP], sizeof(u64), (void *)at))
 			return END_READ_FAULT;
 	}
+found:
 	if (!ra)
 		return END_BASE;
 	walk->registers[RSP] = cfa;
