@@ -14,12 +14,14 @@ from ebtop.process.open_mapped import open_mapped
 from ebtop.process.processes import Processes
 from ebtop.unwind.arena import TABLE_MISSING, base_address
 from ebtop.unwind.jvms import GeneratedTable, is_generated
+from ebtop.unwind.rule import Rule
 from ebtop.unwind.table import UnwindTable
 
 VDSO = b"[vdso]"
 _VDSO_MAX = 1 << 20
 _FILES_MAX = 4096
 _TABLES_BYTES = 8 << 20
+_RULES_MAX = 8192
 _LOOK_AGAIN_S = 10.0
 """A file may be written over in place: then it is another binary."""
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -59,6 +61,7 @@ class Binaries:
         self._by_key: dict[Hashable, Binary] = {}
         self._tables: OrderedDict[Hashable, UnwindTable] = OrderedDict()
         self._tables_bytes = 0
+        self._rules: dict[tuple[Binary, int], Rule] = {}
         self._vdso: bytes | None = None
 
     def known(self, file: MappedFile) -> Binary | None:
@@ -117,6 +120,19 @@ class Binaries:
         if table is not None:
             self._tables.move_to_end(binary.key)
         return table
+
+    def rule(self, binary: Binary, address: int) -> Rule | None:
+        """The rule for an address in the file; None while its table is not at hand."""
+        table = self.at_hand(binary)
+        if table is None:
+            return None
+        # What starts up goes through the same places each time, and that is most of what is walked here.
+        rule = self._rules.get((binary, address))
+        if rule is None:
+            if len(self._rules) >= _RULES_MAX:
+                self._rules.clear()
+            rule = self._rules[binary, address] = table.rule(address)
+        return rule
 
     def add_generated(self, made: GeneratedTable) -> Binary:
         """The binary that stands for code a JVM generated, its table at hand."""

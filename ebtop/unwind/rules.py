@@ -44,12 +44,11 @@ class Rules:
             return GAP
         if not binary.table_number:
             self.not_placed[binary] = mapped
-        table = self._binaries.at_hand(binary)
-        if table is None:
+        rule = self._binaries.rule(binary, pc - bias)
+        if rule is None:
             self.not_placed[binary] = mapped
             self.to_make = binary
             return End.NO_TABLE
-        rule = table.rule(pc - bias)
         return self._of_new_code(pc) if rule.cfa == Cfa.NOT_READ else rule
 
     def _of_new_code(self, pc: int) -> Rule | End:
