@@ -9,16 +9,15 @@ No list is whole: a secret that is named like nothing here, as a bare argument, 
 from __future__ import annotations
 
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ebtop.errors import EbtopError
 from ebtop.store import redact_rules as rules
 from ebtop.store.records import EventRecord, ExecRecord, Record
+from ebtop.store.redact_words import SPACE, Flags, Place, Step, Words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,19 +26,14 @@ else:
 
 MASK = "***"
 _REMEMBERED = 8_000
-"""Commands, and words, whose masked form is kept: two MB of each at most."""
+"""Texts, and words, whose masked form is kept: two MB of each at most."""
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\\.|[^\s"'])+|["']""")
-_SPACE = re.compile(r"\s")
-_QUOTES = re.compile(r"""["']""")
 _SEPARATORS = re.compile(r"[-_.\s]+|(?<=[a-z0-9])(?=[A-Z])")
-_FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
 _NAME = r"[A-Za-z_][\w.-]*"
 _FIELD = re.compile(
     rf"""(?P<name>{_NAME})(?P<between>["']?\s*=\s*|["']\s*:\s*|:\s+)(?P<value>"[^"]*"|'[^']*'|[^\s;,&"'|<>(){{}}]+)"""
 )
 """NAME=value, "name": "value", name: value."""
-
-Kept = TypeVar("Kept", str, tuple[str, ...])
 
 
 class Rules(NamedTuple):
@@ -93,13 +87,19 @@ class Redactor:
         self._words = tuple(sorted({*rules.WORDS, *map(str.lower, extra.words)}))
         self._patterns = (rules.SHAPES, *extra.patterns)
         self._hints = (*rules.HINTS, *map(str.lower, extra.words))
-        self._always = bool(extra.patterns)
-        self._tools = {program: _Flags(flags) for program, flags in rules.TOOLS.items()}
+        # A hint that is more than a word can't be looked for in words.
+        self._always = bool(extra.patterns) or any(map(SPACE.search, self._hints))
+        self._tools = {program: Flags(flags) for program, flags in rules.TOOLS.items()}
         for program, more in extra.flags:
-            self._tools[program] = _Flags({**self._tools.get(program, {}), **dict.fromkeys(more, rules.VALUE)})
-        self._known: dict[tuple[str, ...] | str, tuple[Any, int]] = {}
-        self._shaped: dict[str, tuple[str, int]] = {}
+            self._tools[program] = Flags({**self._tools.get(program, {}), **dict.fromkeys(more, rules.VALUE)})
+        self._known: dict[str, tuple[str | None, int]] = {}
+        self._shaped: dict[str, tuple[str | None, int]] = {}
         self._names: dict[str, bool] = {}
+        self._hinted: dict[str, bool] = {}
+        """Whether a word may hold something, or be a program that is known."""
+        self._places: dict[tuple[str, str, str], Place] = {}
+        self._steps = 0
+        """Kept in all places."""
 
     def record(self, record: Record) -> Record:
         """A record without secrets; the same one where it has none."""
@@ -114,8 +114,12 @@ class Redactor:
         return record
 
     def args(self, args: tuple[str, ...]) -> tuple[str, ...]:
-        """An argv."""
-        return self._remembered(self._known, args, self._args)
+        """An argv; the very same where nothing is masked."""
+        if not self._may_hold(args):
+            return args
+        words = Words(self)
+        masked = tuple(map(words.mask, args))
+        return args if masked == args else masked
 
     def text(self, text: str) -> str:
         """A command line as one text, a log line, a note."""
@@ -125,8 +129,8 @@ class Redactor:
         """What is secret wherever it stands: fields, headers, URLs, keys."""
         return self._remembered(self._shaped, text, self._by_shape)
 
-    def _remembered(self, known: dict[Any, tuple[Any, int]], key: Kept, mask: Callable[[Kept], Kept]) -> Kept:
-        """The same few commands, and words, come again and again."""
+    def _remembered(self, known: dict[str, tuple[str | None, int]], key: str, mask: Callable[[str], str]) -> str:
+        """The same few texts, and words, come again and again."""
         found = known.get(key)
         if found is None:
             before = self.masked
@@ -140,27 +144,35 @@ class Redactor:
         # The very same where nothing is masked: whoever asks can tell by that.
         return key if instead is None else instead
 
-    def _may_hold(self, words: Iterable[str]) -> bool:
+    def _may_hold(self, words: Sequence[str]) -> bool:
         if self._always:
             return True
+        found = list(map(self._hinted.get, words))
+        if None in found:
+            unknown = [word for word, hinted in zip(words, found, strict=True) if hinted is None]
+            if len(self._hinted) + len(unknown) > _REMEMBERED:
+                self._hinted.clear()
+            # Mostly there is nothing in any of them.
+            if not self._is_hinted(unknown):
+                self._hinted.update(dict.fromkeys(unknown, False))
+            else:
+                self._hinted.update([(word, self._is_hinted((word,))) for word in unknown])
+                return True
+        return True in found
+
+    def _is_hinted(self, words: Iterable[str]) -> bool:
         low = " ".join(words).lower()
         for hint in self._hints:
             if hint in low:
                 return True
         return any(word.rpartition("/")[2].strip("\"'();") in self._tools for word in low.split())
 
-    def _args(self, args: tuple[str, ...]) -> tuple[str, ...]:
-        if not self._may_hold(args):
-            return args
-        words = _Words(self)
-        return tuple([words.mask(arg) for arg in args])
-
     def _text(self, text: str) -> str:
-        return self._line(text) if self._may_hold(text.split()) else text
+        return self.line(text) if self._may_hold(text.split()) else text
 
-    def _line(self, text: str) -> str:
+    def line(self, text: str) -> str:
         """What has words in it: a whole command line, perhaps the one given to a shell."""
-        words = _Words(self)
+        words = Words(self)
         return _WORD.sub(lambda match: words.mask_quoted(match[0]), self.by_shape(text))
 
     def _field(self, name: str, value: str) -> str:
@@ -210,99 +222,25 @@ class Redactor:
         last, pair = parts[-1], "".join(parts[-2:])
         return last in self._words or pair in self._words or last.endswith(rules.INSIDE)
 
-    def tool(self, word: str) -> _Flags | None:
-        """The flags of a program that is known by name."""
-        return self._tools.get(word.rpartition("/")[2])
+    def tool(self, name: str) -> Flags | None:
+        """The flags of a program, or of a program's command, that is known by that name."""
+        return self._tools.get(name)
 
+    def place(self, program: str, tool: str, due: str) -> Place:
+        """The only one of its kind."""
+        found = self._places.get((program, tool, due))
+        if found is None:
+            found = self._places[program, tool, due] = Place(program, tool, due)
+        return found
 
-class _Flags(dict[str, str]):
-    """How each of a program's flags carries a secret; that of "" is its argument."""
-
-    @cached_property
-    def glued(self) -> tuple[tuple[str, str], ...]:
-        """Those that a value may follow without a space, and how that carries it."""
-        return tuple(
-            (flag, rules.VALUE if how == rules.ATTACHED else how)
-            for flag, how in self.items()
-            if flag and (how == rules.ATTACHED or (len(flag) == 2 and flag[0] == "-" and flag[1] != "-"))
-        )
-
-
-_NO_FLAGS = _Flags()
-
-
-class _Words:
-    """Goes through the words of one command and knows what the next one is."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._program = ""
-        self._tool = _NO_FLAGS
-        self._due = ""
-        """How the next word carries a secret; "" = it does not."""
-
-    def mask_quoted(self, word: str) -> str:
-        """A word of a command line, with its quotes; they may change where something is masked."""
-        if not _QUOTES.search(word):
-            return self.mask(word)
-        try:
-            bare = "".join(shlex.split(word))
-        except ValueError:
-            bare = _QUOTES.sub("", word)
-        masked = self.mask(bare)
-        return word if masked == bare else f"'{masked}'"
-
-    def mask(self, word: str) -> str:
-        due, self._due = self._due, ""
-        if due and not (due == rules.VALUE and word.startswith("-") and len(word) > 1):
-            return self._value(due, word)
-        if word.startswith(("-", "/p:")) or word in self._tool:
-            flag = self._flag(word)
-            if flag is not None:
-                return flag
-        elif (tool := self._redactor.tool(word)) is not None:
-            self._program, self._tool = word.rpartition("/")[2], tool
-            return word
-        elif (command := self._redactor.tool(f"{self._program} {word}")) is not None:
-            self._tool = command
-            return word
-        elif "" in self._tool:
-            return self._value(self._tool[""], word)
-        if _SPACE.search(word):
-            return self._redactor._line(word)
-        return self._redactor.by_shape(word)
-
-    def _flag(self, word: str) -> str | None:
-        """A flag with its value masked, or None where it has none; then the next word may be it."""
-        name, equals, value = word.partition("=")
-        how = self._tool.get(name, "")
-        if not how and _FLAG.fullmatch(name) and self._redactor.is_secret(name):
-            how = rules.VALUE
-        if how and equals:
-            return f"{name}={self._value(how, value)}"
-        if how:
-            self._due = "" if how == rules.ATTACHED else how
-            return word
-        for flag, how in self._tool.glued:
-            if word.startswith(flag) and len(word) > len(flag):
-                return flag + self._value(how, word[len(flag) :])
-        return None
-
-    def _value(self, how: str, word: str) -> str:
-        redactor = self._redactor
-        if how == rules.VALUE:
-            return redactor.hide(word)
-        if how == rules.HEADER:
-            return redactor.by_shape(word)
-        mark = {rules.CREDENTIALS: ":", rules.PERCENT: "%", rules.SLASH: "/"}.get(how)
-        if how == rules.PASS_COLON:
-            return f"pass:{redactor.hide(word[5:])}" if word.startswith("pass:") else word
-        if mark is None or mark not in word:
-            return redactor.by_shape(word)
-        name, _, secret = word.partition(mark)
-        # sqlplus user/SECRET@database
-        secret, at, place = secret.partition("@") if how == rules.SLASH else (secret, "", "")
-        return f"{name}{mark}{redactor.hide(secret)}{at}{place}"
+    def keep(self, place: Place, word: str, step: Step) -> None:
+        """Remember it, at the cost of all others where there are too many."""
+        if self._steps >= _REMEMBERED:
+            for each in self._places.values():
+                each.steps.clear()
+            self._steps = 0
+        place.steps[word] = step
+        self._steps += 1
 
 
 def _texts(value: Any, name: str, path: Path) -> tuple[str, ...]:
