@@ -33,7 +33,7 @@ class MappedFile(NamedTuple):
     @property
     def label(self) -> str:
         """File name for people, printable; "" for anonymous memory."""
-        return printable(self.path.rpartition(b"/")[2] if self.on_disk else self.path)
+        return _label(self.path, self.on_disk)
 
 
 class Mapping(NamedTuple):
@@ -119,6 +119,11 @@ def parse_mappings(lines: Iterable[bytes]) -> Mappings:
         if len(found) >= MAPPINGS_MAX:
             break
     return Mappings(found)
+
+
+@lru_cache(maxsize=2048)
+def _label(path: bytes, is_file: bool) -> str:
+    return printable(path.rpartition(b"/")[2] if is_file else path)
 
 
 @lru_cache(maxsize=2048)
