@@ -43,13 +43,27 @@ class _Numbers(Generic[Key]):
         """The number of each, of those that are new a new one; None for None."""
         at_hand: Callable[[Key | None], int | None] = self._new.get  # type: ignore[assignment]
         found = list(map(at_hand, keys))
-        missing = [place for place, number in enumerate(found) if number is None]
+        if None not in found:
+            return found
+        # To hash a stack takes longer than all else that is done with it here: it happens no more often than it must.
+        missing: dict[Key, int] = {}
+        first, places, numbers = self._next, [], []
+        for place, number in enumerate(found):
+            if number is None and (key := keys[place]) is not None:
+                places.append(place)
+                numbers.append(missing.setdefault(key, first + len(missing)))
         if missing:
-            learned = self._learned(
-                [key for key in dict.fromkeys([keys[place] for place in missing]) if key is not None]
-            )
-            for place in missing:
-                found[place] = learned.get(keys[place])
+            if self._old or self._let_go:
+                looked_up = self._looked_up(list(missing))
+                numbers = [looked_up[number - first] for number in numbers]
+                missing = dict(zip(missing, looked_up, strict=True))
+            else:
+                self._added(list(self._rows(list(missing))))
+            if len(self._new) + len(missing) > self._at_hand:
+                self._turn_over()
+            self._new.update(missing)
+            for place, number in zip(places, numbers, strict=True):
+                found[place] = number
         return found
 
     def flush(self) -> None:
@@ -59,33 +73,27 @@ class _Numbers(Generic[Key]):
             self._database.executemany(f"INSERT INTO {self._table} VALUES ({marks})", self._waiting)
             self._waiting = []
 
-    def _learned(self, keys: Sequence[Key]) -> dict[Key | None, int]:
-        """Numbers of distinct keys that are not among the new ones; they are from now on."""
-        learned: dict[Key | None, int] = {key: number for key in keys if (number := self._old.get(key)) is not None}
-        fresh = [key for key in keys if key not in learned] if learned else keys
-        learned.update(zip(fresh, self._numbered(list(self._rows(fresh))), strict=True))
-        if len(self._new) + len(learned) > self._at_hand:
-            self._turn_over()
-        self._new.update(learned)  # type: ignore[arg-type]  # none of the keys is None
-        return learned
+    def _looked_up(self, keys: Sequence[Key]) -> list[int]:
+        """Numbers of distinct keys that are not among the new ones."""
+        old = list(map(self._old.get, keys))
+        others = list(self._rows([key for key, number in zip(keys, old, strict=True) if number is None]))
+        numbers = iter(self._numbered(others) if self._let_go else self._added(others))
+        return [next(numbers) if number is None else number for number in old]
 
     def _numbered(self, rows: Sequence[Sequence[Value]]) -> list[int]:
         """Their numbers; those that are in the file already have one."""
-        if self._let_go:
-            self.flush()
-            same = " AND ".join(f'"{column}" IS ?' for column in self._columns)
-            query = f"SELECT id FROM {self._table} WHERE {same}"
-            known = [self._database.execute(query, row).fetchone() for row in rows]
-        else:
-            known = [None] * len(rows)
-        numbers = []
-        for row, there in zip(rows, known, strict=True):
-            if there is not None:
-                numbers.append(int(there[0]))
-                continue
-            numbers.append(self._next)
-            self._waiting.append((self._next, *row))
-            self._next += 1
+        self.flush()
+        same = " AND ".join(f'"{column}" IS ?' for column in self._columns)
+        query = f"SELECT id FROM {self._table} WHERE {same}"
+        known = [self._database.execute(query, row).fetchone() for row in rows]
+        added = iter(self._added([row for row, there in zip(rows, known, strict=True) if there is None]))
+        return [next(added) if there is None else int(there[0]) for there in known]
+
+    def _added(self, rows: Sequence[Sequence[Value]]) -> range:
+        """The numbers of rows that are new."""
+        numbers = range(self._next, self._next + len(rows))
+        self._waiting += [(number, *row) for number, row in zip(numbers, rows, strict=True)]
+        self._next = numbers.stop
         return numbers
 
     def _turn_over(self) -> None:
@@ -122,11 +130,11 @@ class Interned:
         return self._tasks.of(list(map(self._task_of, records)))
 
     def _paths(self, stacks: Sequence[tuple[Frame, ...]]) -> Iterator[tuple[str]]:
-        numbers = list(map(str, self._frames.of(list(chain.from_iterable(stacks)))))
+        numbers = self._frames.of(list(chain.from_iterable(stacks)))
         begin = 0
         for stack in stacks:
             end = begin + len(stack)
-            yield (f"[{','.join(numbers[begin:end])}]",)
+            yield (str(numbers[begin:end]).replace(" ", ""),)
             begin = end
 
     def flush(self) -> None:
