@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -19,6 +18,7 @@ _LATE_NS = 60 * SECOND_NS
 _OUT_OF_ORDER_NS = 3 * SECOND_NS
 """Events come in that much later than others of the same time, at most."""
 _FOREVER_NS = 1 << 63
+_time = attrgetter("time_ns")
 _identity = itemgetter(
     *[n for n, name in enumerate(StackRecord._fields) if name not in ("time_ns", "samples", "amount")]
 )
@@ -42,17 +42,21 @@ def arrivals(
 
 def events(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Record]:
     """All records of a range but stacks, in order of time."""
-    waiting: list[tuple[int, int, Record]] = []
-    number = 0
+    waiting: list[Record] = []
     for arrived_ns, batch in arrivals(reach, from_ns, until_ns, stacks=False):
-        for record in batch.records:
-            if type(record) is not StackRecord and from_ns <= record.time_ns <= until_ns:
-                heapq.heappush(waiting, (record.time_ns, number, record))
-                number += 1
-        while waiting and waiting[0][0] < arrived_ns - _OUT_OF_ORDER_NS:
-            yield heapq.heappop(waiting)[2]
-    while waiting:
-        yield heapq.heappop(waiting)[2]
+        came = [r for r in batch.records if type(r) is not StackRecord and from_ns <= r.time_ns <= until_ns]
+        if came:
+            # Few of those that wait are later than the first of these: only they have to be put in order.
+            came.sort(key=_time)
+            place = bisect_right(waiting, came[0].time_ns, key=_time)
+            came[:0] = waiting[place:]
+            came.sort(key=_time)
+            waiting[place:] = came
+        ready = bisect_left(waiting, arrived_ns - _OUT_OF_ORDER_NS, key=_time)
+        if ready:
+            yield from waiting[:ready]
+            del waiting[:ready]
+    yield from waiting
 
 
 def summed_stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[StackRecord]:
