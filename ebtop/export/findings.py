@@ -8,12 +8,12 @@ from typing import NamedTuple
 from ebtop.export.extract import Extract
 from ebtop.export.report import Code, Section, Words
 from ebtop.export.stack_sums import Profile, profiles
+from ebtop.export.stack_tree import StackTree
 from ebtop.export.timestamps import rfc3339
 from ebtop.store.evidence_diff import Change, EvidenceDiff, Side, compare
 from ebtop.store.flame_diff import NOTICEABLE
 from ebtop.store.flame_functions import without
 from ebtop.store.flame_paths import is_code, title_of
-from ebtop.store.flame_tree import FlameTree
 from ebtop.units import count, duration, endpoint, latency, percent, plural, rate, size
 
 _LATEST_S = 120.0
@@ -103,7 +103,7 @@ def _stacks(profile: Profile) -> Iterator[Words]:
         yield (f"{cut} of it has stacks that are cut: what called is not known.",)
 
 
-def _widest_end(tree: FlameTree) -> int:
+def _widest_end(tree: StackTree) -> int:
     """Down the heaviest path, as far as it is most of what is above it and wide enough to matter."""
     node, total = 0, tree.total
     while True:

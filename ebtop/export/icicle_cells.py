@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-from ebtop.store.flame_tree import FlameTree
+from heapq import heappop, heappush
+from typing import NamedTuple, Protocol
 
 MOST_FRAMES = 8_000
 """Besides remainders. About 3 MB of SVG; a browser takes half a second for it."""
@@ -24,12 +23,23 @@ class Cell(NamedTuple):
     """Of a remainder: how many callees it stands for; 0 = a frame."""
 
 
-def cells(tree: FlameTree, most: int = MOST_FRAMES) -> list[Cell]:
+class Tree(Protocol):
+    """A call tree; node 0 is its root. No node has more weight than the one that calls it."""
+
+    @property
+    def total(self) -> Sequence[int]:
+        """Node -> the weight in it and below it."""
+
+    def children(self, node: int) -> Sequence[int]:
+        """In name order."""
+
+
+def cells(tree: Tree, most: int = MOST_FRAMES) -> list[Cell]:
     """Callers before callees, siblings from left to right in name order, remainders last."""
     total = tree.total
     if total[0] <= 0:
         return []
-    least = _least(total, most)
+    least = _least(tree, most)
     found: list[Cell] = []
     waiting = [(0, 0, 0)]
     while waiting:
@@ -55,12 +65,18 @@ def depth_of(found: Sequence[Cell]) -> int:
     return 1 + max((cell.depth for cell in found), default=0)
 
 
-def _least(total: Sequence[int], most: int) -> int:
+def _least(tree: Tree, most: int) -> int:
     """The least weight of a frame that is drawn, so that they are no more than `most`."""
-    if len(total) <= most:
-        return 1
-    least = sorted(total, reverse=True)[most]
-    return max(1, least + 1)
+    total = tree.total
+    # The heaviest first: what is below the lightest of those that are drawn is not even looked at.
+    waiting = [(-total[0], 0)]
+    for _ in range(most):
+        _, node = heappop(waiting)
+        for child in tree.children(node):
+            heappush(waiting, (-total[child], child))
+        if not waiting:
+            return 1
+    return max(1, 1 - waiting[0][0])
 
 
 Paint = Callable[[Cell], "Painted"]

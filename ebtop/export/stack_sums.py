@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ebtop.store.flame_functions import Function, functions_of
-from ebtop.store.flame_paths import Shape, path_of
-from ebtop.store.flame_tree import FlameTree
-from ebtop.store.records import StackRecord
+from ebtop.export.stack_tree import StackTree
+from ebtop.store.flame_functions import Function, functions_in
+from ebtop.store.flame_paths import Shape, above_code, code_of
+from ebtop.store.records import Frame, StackRecord
 
 KINDS = ("cpu", "offcpu", "faults")
 _KIND_TITLES = {"cpu": "on-CPU time", "offcpu": "off-CPU time", "faults": "page faults"}
@@ -60,12 +60,15 @@ class Profile:
         return self.unit == "nanoseconds"
 
     @cached_property
-    def tree(self) -> FlameTree:
+    def _code(self) -> list[Sequence[Frame]]:
+        return [code_of(stack.record.frames) for stack in self.stacks]
+
+    @cached_property
+    def tree(self) -> StackTree:
         """As a call tree by weight, from the commands down to what ran."""
-        tree, shape = FlameTree(), Shape()
-        for stack in self.stacks:
-            tree.add(path_of(stack.record, shape), stack.weight)
-        return tree
+        shape = Shape()
+        paths = [[*above_code(stack.record, shape), *code] for stack, code in zip(self.stacks, self._code, strict=True)]
+        return StackTree(paths, [stack.weight for stack in self.stacks])
 
     def without(self, part: Profile) -> Iterator[SummedStack]:
         """What is left of it when a part of it is taken out."""
@@ -81,7 +84,7 @@ class Profile:
     @cached_property
     def functions(self) -> list[Function]:
         """The functions, those with the most time of their own first."""
-        return functions_of(self.stacks)
+        return functions_in(zip(self._code, [stack.weight for stack in self.stacks], strict=True))
 
 
 EMPTY = Profile("cpu", (), 0, 0, 0, "samples", ())

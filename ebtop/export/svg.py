@@ -8,8 +8,8 @@ from ebtop.export.about import About
 from ebtop.export.icicle_cells import Cell, Paint, Painted, cells
 from ebtop.export.icicle_svg import document
 from ebtop.export.stack_sums import Profile
+from ebtop.export.stack_tree import StackTree
 from ebtop.store.flame_paths import title_of
-from ebtop.store.flame_tree import FlameTree
 from ebtop.text import clean
 from ebtop.units import duration, percent, plural
 
@@ -27,7 +27,7 @@ def svg(profile: Profile, about: About) -> str:
     return document(cells(tree), painter(tree, profile), about.lines(profile))
 
 
-def painter(tree: FlameTree, profile: Profile) -> Paint:
+def painter(tree: StackTree, profile: Profile) -> Paint:
     """Colours by kind of code, and the same shade for the same name in every drawing."""
     total, whole = tree.total, max(1, tree.total[0])
 
@@ -40,7 +40,7 @@ def painter(tree: FlameTree, profile: Profile) -> Paint:
             return Painted(label, "rest", f"{words}\n{share}, {_amount(profile, cell.weight)}")
         name = clean(title_of(frame)) if cell.node else f"all {profile.title}"
         words = f"{name}\n{share}, {_amount(profile, cell.weight)}"
-        own = tree.own[cell.node]
+        own = tree.own(cell.node)
         if own and own != total[cell.node]:
             words += f"\nitself {percent(100 * own / whole)}"
         if frame.kind not in ("process", "root"):

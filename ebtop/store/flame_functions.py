@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ebtop.store.flame_paths import is_code, named
+from ebtop.store.flame_paths import code_of, is_code
 from ebtop.store.flame_tree import FlameTree
-from ebtop.store.glue import without_glue
 from ebtop.store.records import Frame, StackRecord
 
 
@@ -22,11 +21,15 @@ class Function(NamedTuple):
 
 def functions_of(stacks: Iterable[tuple[StackRecord, int]]) -> list[Function]:
     """The same as a `FunctionTable` of a tree of these stacks, each with its weight, without making one."""
+    return functions_in((code_of(stack.frames), weight) for stack, weight in stacks)
+
+
+def functions_in(code: Iterable[tuple[Sequence[Frame], int]]) -> list[Function]:
+    """The same of the functions of each stack (`code_of`) and its weight."""
     numbers: dict[Frame, int] = {}
     own: list[int] = []
     total: list[int] = []
-    for stack, weight in stacks:
-        frames = named(without_glue(stack.frames))
+    for frames, weight in code:
         found = list(map(numbers.get, frames))
         if None in found:
             for frame in frames:

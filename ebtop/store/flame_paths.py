@@ -47,6 +47,15 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
     not known; a thread is one of kind `thread`. What a stack off the CPU waits in, and of page faults what kind they
     are, is a frame of kind `state`, who woke it one of kind `waker`.
     """
+    frames = above_code(stack, shape)
+    frames += named(stack.frames if shape.glue else without_glue(stack.frames))
+    if shape.callers:
+        frames.reverse()
+    return frames
+
+
+def above_code(stack: StackRecord, shape: Shape) -> list[Frame]:
+    """What stands above the functions of a path: the process at least."""
     alone = shape.split != COMMAND or not stack.comm
     frames = [Frame(stack.comm or "?", "process", str(stack.pid) if alone else "")]
     if shape.split == THREAD:
@@ -57,10 +66,12 @@ def path_of(stack: StackRecord, shape: Shape) -> list[Frame]:
         frames.append(Frame(waker_of(stack), "waker", str(stack.waker_pid or "")))
     if lacks_outermost(stack):
         frames.append(CUT)
-    frames += named(stack.frames if shape.glue else without_glue(stack.frames))
-    if shape.callers:
-        frames.reverse()
     return frames
+
+
+def code_of(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """The functions of a stack as a path shows them without glue."""
+    return named(without_glue(frames))
 
 
 def waker_of(stack: StackRecord) -> str:
@@ -70,10 +81,10 @@ def waker_of(stack: StackRecord) -> str:
     return "woken by an interrupt" if stack.waker else "still blocked" if not stack.samples else "waker not known"
 
 
-def named(frames: Sequence[Frame]) -> list[Frame]:
+def named(frames: Sequence[Frame]) -> Sequence[Frame]:
     """Addresses that are in no function that is known under their module's name."""
     if "unknown" not in map(_kind, frames):
-        return list(frames)
+        return frames
     return [
         Frame(unnamed_in(frame.module), "unknown", frame.module) if is_address_only(frame) else frame
         for frame in frames
