@@ -67,7 +67,7 @@ class Extract:
     @cached_property
     def profiles(self) -> tuple[Profile, ...]:
         """One for each kind of stacks there is, cpu first."""
-        return profiles(self.stacks())
+        return profiles(self.stacks(), distinct=True)
 
     @property
     def profile(self) -> Profile:

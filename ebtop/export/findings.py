@@ -56,7 +56,7 @@ def recent_change(extract: Extract) -> Recent | None:
         return None
     split_ns = extract.until_ns - int(latest_s * 1e9)
     profile = extract.profile
-    latest = [p for p in profiles(extract.stacks(split_ns + 1, None)) if p.kind == profile.kind]
+    latest = [p for p in profiles(extract.stacks(split_ns + 1, None), distinct=True) if p.kind == profile.kind]
     before, after = Side(extract.seconds - latest_s, profile.kind), Side(latest_s, profile.kind)
     after.stacks(latest[0].stacks if latest else ())
     before.stacks(profile.without(latest[0]) if latest else profile.stacks)

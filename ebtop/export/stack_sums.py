@@ -18,9 +18,13 @@ KINDS = ("cpu", "offcpu", "faults")
 _KIND_TITLES = {"cpu": "on-CPU time", "offcpu": "off-CPU time", "faults": "page faults"}
 
 _Key = tuple[Any, ...]
+_Sum = tuple[StackRecord, dict[int, int], int]
+"""The latest of a stack, the samples of each period, and the amount of all."""
 _IDENTITY = ("kind", "pid", "comm", "thread", "complete", "cgroup", "state", "waker", "waker_pid", "frames")
 _key: Callable[[StackRecord], _Key] = itemgetter(*map(StackRecord._fields.index, _IDENTITY))
 """What stacks that are one have in common."""
+_task: Callable[[StackRecord], _Key] = itemgetter(*map(StackRecord._fields.index, _IDENTITY[:-1]))
+"""All of that but the frames: to hash those takes longer than all else."""
 
 
 class SummedStack(NamedTuple):
@@ -73,8 +77,9 @@ class Profile:
     def without(self, part: Profile) -> Iterator[SummedStack]:
         """What is left of it when a part of it is taken out."""
         taken = {_key(stack.record): stack for stack in part.stacks}
+        leaves = {stack.record.frames[-1:] for stack in part.stacks}
         for stack in self.stacks:
-            gone = taken.get(_key(stack.record))
+            gone = taken.get(_key(stack.record)) if stack.record.frames[-1:] in leaves else None
             if gone is None:
                 yield stack
             elif stack.weight > gone.weight:
@@ -90,32 +95,45 @@ class Profile:
 EMPTY = Profile("cpu", (), 0, 0, 0, "samples", ())
 
 
-def profiles(records: Iterable[StackRecord]) -> tuple[Profile, ...]:
-    """One for each kind there is, cpu first."""
-    found: dict[_Key, tuple[StackRecord, Counter[int], int]] = {}
-    for record in records:
-        key = _key(record)
+def profiles(records: Iterable[StackRecord], *, distinct: bool = False) -> tuple[Profile, ...]:
+    """One for each kind there is, cpu first. `distinct`: each stack of a task comes once for each user and period, as
+    `Evidence.stacks` hands them out."""
+    listed = list(records)
+    several = _tasks_of_several(listed) if distinct else None
+    found: dict[_Key, _Sum] = {}
+    for number, record in enumerate(listed):
+        # Of most tasks there is nothing to be put together.
+        key = _key(record) if several is None or (several and _task(record) in several) else (number,)
         known = found.get(key)
-        by_period, amount = (Counter[int](), 0) if known is None else known[1:]
-        by_period[record.period_ns] += record.samples
+        by_period, amount = ({}, 0) if known is None else known[1:]
+        by_period[record.period_ns] = by_period.get(record.period_ns, 0) + record.samples
         found[key] = record, by_period, amount + record.amount
-    by_kind: dict[str, list[tuple[StackRecord, Counter[int], int]]] = {}
+    by_kind: dict[str, list[_Sum]] = {}
     for stack in found.values():
         by_kind.setdefault(stack[0].kind, []).append(stack)
     order = [kind for kind in KINDS if kind in by_kind] + sorted(by_kind.keys() - set(KINDS))
     return tuple([_profile(kind, by_kind[kind]) for kind in order])
 
 
-def _profile(kind: str, stacks: list[tuple[StackRecord, Counter[int], int]]) -> Profile:
+def _tasks_of_several(records: Iterable[StackRecord]) -> set[_Key]:
+    """The tasks with stacks of several users or periods."""
+    variants: dict[_Key, set[tuple[int | None, int]]] = {}
+    for record in records:
+        variants.setdefault(_task(record), set()).add((record.uid, record.period_ns))
+    return {task for task, found in variants.items() if len(found) > 1}
+
+
+def _profile(kind: str, stacks: list[_Sum]) -> Profile:
     periods: Counter[int] = Counter()
     for _, by_period, _ in stacks:
-        periods.update(by_period)
+        for period, samples in by_period.items():
+            periods[period] += samples
     unit = {"offcpu": "nanoseconds", "faults": "faults"}.get(kind, "samples")
     if kind == "cpu" and periods and 0 not in periods:
         unit = "nanoseconds"
     summed = []
     for record, by_period, amount in stacks:
-        n = by_period.total()
+        n = sum(by_period.values())
         weight = amount
         if kind == "cpu":
             weight = sum([period * each for period, each in by_period.items()]) if unit == "nanoseconds" else n

@@ -61,18 +61,21 @@ def events(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Record]:
 
 def summed_stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[StackRecord]:
     """The stacks of a range, each distinct one of a process and thread name once."""
-    sums: dict[tuple[Any, ...], _Sum] = {}
+    sums: dict[tuple[Any, ...], StackRecord | _Sum] = {}
     for stacks in _stacks(reach, from_ns, until_ns):
         for record in stacks:
             if from_ns <= record.time_ns <= until_ns:
+                known = len(sums)
                 identity = _identity(record)
-                found = sums.get(identity)
-                if found is None:
-                    sums[identity] = _Sum(record)
-                else:
-                    found.add(record)
+                # To hash a stack takes longer than all else here: most come once, and of those it is hashed once.
+                found = sums.setdefault(identity, record)
+                if len(sums) > known:
+                    continue
+                if not isinstance(found, _Sum):
+                    found = sums[identity] = _Sum(found)
+                found.add(record)
     for found in sums.values():
-        yield found.record()
+        yield found.record() if isinstance(found, _Sum) else found
 
 
 def _stacks(reach: Reach, from_ns: int, until_ns: int) -> Iterator[Iterable[StackRecord]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -10,6 +11,7 @@ from ebtop.export.icicle_cells import cells
 from ebtop.export.pprof import pprof
 from ebtop.export.speedscope import speedscope
 from ebtop.export.stack_sums import EMPTY, Profile, profiles
+from ebtop.export.stack_tree import StackTree
 from ebtop.export.svg import svg
 from ebtop.store.flame_tree import FlameTree
 from ebtop.store.records import Frame, ModuleFacts, StackRecord
@@ -195,3 +197,19 @@ def test_what_is_too_narrow_is_one_remainder_that_says_how_much() -> None:
         ("all", 1050, 0), ("many", 50, 0), ("many", 50, 50), ("wide", 1000, 0),
     ]  # fmt: skip
     assert cells(FlameTree()) == []
+
+
+def test_a_tree_that_grows_where_it_is_looked_at_is_drawn_like_a_whole_one() -> None:
+    chance = random.Random(1)
+    names = [Frame(name, "native", "") for name in "abcd"]
+    paths = [chance.choices(names, k=chance.randint(1, 6)) for _ in range(300)]
+    weights = [chance.randrange(5) for _ in paths]
+    grown, whole = StackTree(paths, weights), FlameTree()
+    for path, weight in zip(paths, weights, strict=True):
+        whole.add(path, weight)
+    for most in (1, 20, 200, 10_000):
+        drawn, expected = cells(grown, most), cells(whole, most)
+        assert [cell[:3] + cell[4:] for cell in drawn] == [cell[:3] + cell[4:] for cell in expected]
+        for cell, other in zip(drawn, expected, strict=True):
+            assert grown.frames_to(cell.node) == whole.frames_to(other.node)
+            assert grown.own(cell.node) == whole.own[other.node]
