@@ -32,12 +32,12 @@ def functions_in(code: Iterable[tuple[Sequence[Frame], int]]) -> list[Function]:
     for frames, weight in code:
         found = list(map(numbers.get, frames))
         if None in found:
-            for frame in frames:
-                if frame not in numbers:
-                    numbers[frame] = len(own)
-                    own.append(0)
-                    total.append(0)
-            found = list(map(numbers.get, frames))
+            for place, number in enumerate(found):
+                if number is None:
+                    found[place] = numbers.setdefault(frames[place], len(numbers))
+            new = [0] * (len(numbers) - len(own))
+            own += new
+            total += new
         for number in set(found):
             total[number] += weight  # type: ignore[index]  # none of them is None now
         if found:
