@@ -12,7 +12,7 @@ from ebtop.store.file.writer import FileWriter
 from ebtop.store.history.arrived import Arrived
 from ebtop.store.history.chapter import ChapterReader, ChapterWriter, packed_state
 from ebtop.store.history.frozen import FrozenChapter, FrozenSegment
-from ebtop.store.records import EventRecord, ExecRecord, ModuleFacts, StackRecord
+from ebtop.store.records import EventRecord, ExecRecord, Frame, ModuleFacts, StackRecord
 from ebtop.store.redact import Redactor, Rules
 from ebtop.store.ticks import Tick
 
@@ -69,6 +69,8 @@ class FrozenWriter:
 
     def __init__(self, writer: FileWriter, facts: FrozenFacts, redactor: Redactor | None) -> None:
         self._writer, self._facts, self._redactor = writer, facts, redactor
+        self._frames: dict[Frame, Frame] = {}
+        """Of all chapters: those that are the same one are compared, and numbered, quickly."""
         self._first = True
         self._masked_any = False
         """Something was masked so far: only then can a later state hold it, too."""
@@ -78,7 +80,7 @@ class FrozenWriter:
         writer = self._writer
         writer.begin()
         keyframe, segments = chapter.keyframe, chapter.segments
-        arrived = list(_batches(chapter, scans=last))
+        arrived = list(_batches(chapter, self._frames, scans=last))
         redactor = self._redactor
         if redactor is not None:
             if self._first or self._masked_any:
@@ -151,8 +153,8 @@ def masked_in(value: Any, redactor: Redactor) -> Any:
     return value
 
 
-def _batches(chapter: FrozenChapter, *, scans: bool) -> Iterator[Arrived]:
-    reader = ChapterReader(chapter, scans=scans, stacks_from_ns=0)
+def _batches(chapter: FrozenChapter, frames: dict[Frame, Frame], *, scans: bool) -> Iterator[Arrived]:
+    reader = ChapterReader(chapter, scans=scans, stacks_from_ns=0, frames=frames)
     while (found := reader.next()) is not None:
         yield from found[1]
 

@@ -188,15 +188,16 @@ class ChapterReader:
         scans: bool,
         stacks_from_ns: int,
         pushed: Pushed | None = None,
+        frames: dict[Frame, Frame] | None = None,
     ) -> None:
         """Without `scans` batches have none. Stacks that came in earlier than `stacks_from_ns` are left out, and so is
-        most of what is outside of `pushed`."""
+        most of what is outside of `pushed`. `frames`: see `StackReader`."""
         self.chapter = chapter
         self._with_scans = scans
         self._position = 0
         self._stream = zlib.decompressobj()
         self._segments = SegmentReader(pushed, chapter.text)
-        self._stacks = StackSegments(chapter, stacks_from_ns)
+        self._stacks = StackSegments(chapter, stacks_from_ns, frames)
 
     def next(self) -> tuple[int, list[Arrived]] | None:
         """The number of the first batch of the next segment, and its batches. None: there is none so far.
