@@ -7,8 +7,9 @@ that it is whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from ebtop.export.about import completeness
 from ebtop.export.escape import csv_cell
@@ -96,51 +97,54 @@ def _columns(extract: Extract) -> dict[type[Record], tuple[str, ...]]:
     return {each: tuple(found[each]) for each in order if each in found}
 
 
+class _Layout(NamedTuple):
+    """The cells of one record type behind those that all have."""
+
+    kind: str
+    """Its first cell."""
+    cells: str
+    """A mark for each that has a value."""
+    getters: Sequence[Callable[[Any], Any]]
+    """Of the values."""
+
+
 class _Rows:
     """Writes records as rows of some columns."""
 
     def __init__(self, columns: list[str], containers: ContainerLookup) -> None:
         self._columns = columns
         self._containers = containers
-        self._getters: dict[type[Record], list[Callable[[Any], Any] | None]] = {}
-        self._places: dict[str | None, list[str]] = {}
+        self._layouts: dict[type[Record], _Layout] = {}
+        self._places: dict[str | None, str] = {}
 
     def __call__(self, record: Record) -> str:
         known = owner_known(record)
-        cells = [
-            csv_cell(type_name(record)), rfc3339(record.time_ns), str(record.pid) if known else "",
-            csv_cell(record.comm) if known else "", _text(record.uid), *self._place(record.cgroup),
-        ]  # fmt: skip
         if type(record) is EventRecord:
+            kind = csv_cell(type_name(record))
             values = dict(record.fields)
-            cells += [_text(values.get(name)) for name in self._columns[len(_SHARED) :]]
+            own = ",".join([_text(values.get(name)) for name in self._columns[len(_SHARED) :]])
         else:
-            cells += [_text(get(record)) if get else "" for get in self._getters_of(type(record))]
-        return ",".join(cells) + "\r\n"
+            layout = self._layouts.get(type(record)) or self._layout_of(record)
+            kind = layout.kind
+            own = layout.cells % tuple([_text(get(record)) for get in layout.getters])
+        who = f"{record.pid},{csv_cell(record.comm)}" if known else ","
+        place = self._places.get(record.cgroup) or self._place(record.cgroup)
+        return f"{kind},{rfc3339(record.time_ns)},{who},{_text(record.uid)},{place},{own}\r\n"
 
-    def _place(self, cgroup: str | None) -> list[str]:
-        found = self._places.get(cgroup)
-        if found is None:
-            container = self._containers(cgroup)
-            if container is not None and container.runtime == "systemd":
-                container = None
-            names = (container.name or container.id, container.pod) if container else (None, None)
-            found = self._places[cgroup] = [_text(cgroup), *map(_text, names)]
+    def _place(self, cgroup: str | None) -> str:
+        container = self._containers(cgroup)
+        if container is not None and container.runtime == "systemd":
+            container = None
+        names = (container.name or container.id, container.pod) if container else (None, None)
+        found = self._places[cgroup] = ",".join([_text(cgroup), *map(_text, names)])
         return found
 
-    def _getters_of(self, record_type: type[Record]) -> list[Callable[[Any], Any] | None]:
-        found = self._getters.get(record_type)
-        if found is None:
-            fields = _FIELDS[record_type]
-            found = self._getters[record_type] = [
-                (_MADE.get(name) or _attribute(name)) if name in fields else None
-                for name in self._columns[len(_SHARED) :]
-            ]
+    def _layout_of(self, record: Record) -> _Layout:
+        fields, own = _FIELDS[type(record)], self._columns[len(_SHARED) :]
+        getters = [_MADE.get(name) or attrgetter(name) for name in own if name in fields]
+        cells = ",".join(["%s" if name in fields else "" for name in own])
+        found = self._layouts[type(record)] = _Layout(csv_cell(type_name(record)), cells, getters)
         return found
-
-
-def _attribute(name: str) -> Callable[[Any], Any]:
-    return lambda record: getattr(record, name)
 
 
 def _says(columns: list[str], kind: str, text: str, time_ns: int) -> str:

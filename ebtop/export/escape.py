@@ -40,7 +40,7 @@ def csv_cell(text: str) -> str:
     text = clean(text)
     if text.startswith(_FORMULA) and not _is_number(text):
         text = f"'{text}"
-    if text == text.strip() and not any(c in text for c in '",'):
+    if "," not in text and '"' not in text and text == text.strip():
         return text
     quoted = text.replace('"', '""')
     return f'"{quoted}"'
