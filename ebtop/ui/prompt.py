@@ -56,6 +56,9 @@ class _Entry(Input):
         self.cursor_blink = False
         self._take = take
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Nothing: it is there only while it has the focus, so no rule need tell that apart."""
+
     async def _on_key(self, event: events.Key) -> None:
         if self._take(event.key):
             event.stop()
@@ -130,7 +133,8 @@ class Prompt(Vertical):
         self._label.styles.width = len(question.label) + 3
         self._label.redraw()
         self.entry.placeholder = question.hint
-        self.add_class("-asking")
+        # A class would have the styles of all that is in it worked out again, as one of the screen those of everything.
+        self.display = True
         self._stand_for_hints(True)
         self.entry.value = question.text
         self.entry.cursor_position = len(question.text)
@@ -138,7 +142,6 @@ class Prompt(Vertical):
         self._look()
 
     def _stand_for_hints(self, instead: bool) -> None:
-        # A class of the screen would have the styles of every widget worked out again.
         for hints in self.screen.query("#hints"):
             hints.display = not instead
 
@@ -206,7 +209,7 @@ class Prompt(Vertical):
 
     def _close(self) -> Question | None:
         question, self._question = self._question, None
-        self.remove_class("-asking")
+        self.display = False
         self._stand_for_hints(False)
         self._suggestions.completions = ()
         self._suggestions.chosen = 0

@@ -133,6 +133,9 @@ class StripWidget(Widget):
         self._lines = []
         self.redraw()
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Nothing: what shows that it has the focus are its lines, not rules that would have to be looked for."""
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [f for f in super().get_line_filters() if not isinstance(f, ANSIToTruecolor)]
 

@@ -114,6 +114,7 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         self.set_class(self.single, "-single")
         self.set_class(not self.single and self.size.width >= _WIDE, "-wide")
         self.set_class(self.size.height < _MIN_HEIGHT, "-low")
+        self._show_visible()
 
     def enter(self, pane: Pane) -> None:
         """Make a pane the current one and give it the focus."""
@@ -125,9 +126,16 @@ class ViewScreen(Screen[None], inherit_bindings=False):
         """Make a pane the current one."""
         self.current = pane
         for other in self.panes:
-            other.set_class(other is pane, "-current")
             other.title_line.choose(other is pane)
+        self._show_visible()
         self.pane_bar.show(pane.probe)
+
+    def _show_visible(self) -> None:
+        # A class would have the styles of all that is in a pane worked out again, at each step to another one.
+        visible = self.visible_panes
+        for pane in self.panes:
+            if pane.display != (pane in visible):
+                pane.display = not pane.display
 
     def pane_of(self, probe: str) -> Pane:
         return next(pane for pane in self.panes if pane.probe == probe)
