@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from textual import events
 
@@ -114,13 +115,18 @@ def _title(text: str) -> Line:
 
 def _words(text: str, width: int, style: str = "text", *, bullet: bool = False) -> list[Line]:
     first = "· " if bullet else ""
-    wrapped = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * len(first))
-    return [Line(((" " * _MARGIN + line, style),)) for line in wrapped]
+    return [Line(((" " * _MARGIN + line, style),)) for line in _wrapped(text, width, first)]
 
 
 def _labelled(label: str, text: str, width: int) -> list[Line]:
     lines = []
-    for number, part in enumerate(textwrap.wrap(text, max(20, width - _LABEL)) or [""]):
+    for number, part in enumerate(_wrapped(text, max(20, width - _LABEL)) or ("",)):
         head: Run = (" " * _MARGIN + fit("" if number else label, _LABEL - 1) + " ", "strong")
         lines.append(Line((head, (part, "text"))))
     return lines
+
+
+@lru_cache(2048)
+def _wrapped(text: str, width: int, first: str = "") -> tuple[str, ...]:
+    """Kept: the help comes up at once when it is asked for again."""
+    return tuple(textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * len(first)))
