@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar, overload
 
 from ebtop.export.icicle_cells import Cell, Paint
 from ebtop.store.evidence import Note
+
+Item = TypeVar("Item")
 
 
 class Code(NamedTuple):
@@ -25,6 +27,26 @@ class Column(NamedTuple):
     name: str
     kind: str = "text"
     """text, number (to the right), or code (came from a process)."""
+
+
+class MadeRows(Sequence[tuple[str, ...]], Generic[Item]):
+    """Rows that are made when they are asked for: of a long table few are shown."""
+
+    def __init__(self, items: Sequence[Item], make: Callable[[Item], tuple[str, ...]]) -> None:
+        self._items = items
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, ...]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[str, ...]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[str, ...] | Sequence[tuple[str, ...]]:
+        if isinstance(place, slice):
+            return list(map(self._make, self._items[place]))
+        return self._make(self._items[place])
 
 
 class Table(NamedTuple):

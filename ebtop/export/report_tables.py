@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ebtop.export.extract import Extract
-from ebtop.export.report import Column, Table
+from ebtop.export.report import Column, MadeRows, Table
 from ebtop.export.timestamps import rfc3339
+from ebtop.store.flame_functions import Function
 from ebtop.store.names import signal_name
 from ebtop.store.records import ExitRecord
 from ebtop.store.rows import ExecRow
@@ -33,14 +34,16 @@ def tables(extract: Extract) -> Iterator[Table]:
 def _functions(extract: Extract) -> Table:
     profile = extract.profile
     whole = max(1, profile.weight)
-    rows = [
-        (frame.name, frame.module, frame.kind, percent(100 * own / whole), percent(100 * total / whole))
-        for frame, own, total in profile.functions
-    ]
+
+    def row(function: Function) -> tuple[str, ...]:
+        frame, own, total = function
+        return frame.name, frame.module, frame.kind, percent(100 * own / whole), percent(100 * total / whole)
+
     columns = (
         Column("function", _CODE), Column("module", _CODE), Column("kind"), Column("self", _NUMBER),
         Column("with callees", _NUMBER),
     )  # fmt: skip
+    rows = MadeRows(profile.functions, row)
     return Table("Functions", columns, rows, f"share of {profile.title}", f"no samples of {profile.title}")
 
 
