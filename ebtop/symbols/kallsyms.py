@@ -17,7 +17,7 @@ DIGITS = 16
 _PIECE_BYTES = 1 << 14
 _PIECES_OPEN = 8
 _FUNCTION_TYPES = b"tTwW"
-_TOLD = re.compile(rb"^(?!0+ )[0-9a-f]{16} [tTwW] ", re.MULTILINE)
+_TOLD = re.compile(rb"^(?!0+ )[0-9a-f]{%d} [%s] " % (DIGITS, _FUNCTION_TYPES), re.MULTILINE)
 """Matches what the line of a function begins with, unless its address is hidden."""
 _FUNCTION_MAX = 1 << 16
 """kallsyms has no sizes: this far past its last symbol an address has no name any more."""
@@ -65,7 +65,7 @@ class KernelFunctions:
 
     def _back_from(self, address: int) -> Iterator[bytes]:
         """Lines, from the last one that is of this address or a lower one."""
-        above = b"%016x!" % address  # which comes after the space that ends the address in a line
+        above = b"%0*x!" % (DIGITS, address)  # which comes after the space that ends the address in a line
         for index in range(bisect_left(self._firsts, above) - 1, -1, -1):
             lines = self._lines(index)
             for at in range(bisect_left(lines, above) - 1, -1, -1):
