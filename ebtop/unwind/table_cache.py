@@ -2,7 +2,8 @@
 
 An entry is named after a hash of what its table was made of: the build id (without one: device, inode, time and
 size), the headers and the bytes of .eh_frame. So a file that carries another one's build id can't give its table to
-it. Entries hold a checksum, and count only when nobody else could write them.
+it. To hash that takes most of the time, so the entry has a second name (a link), after what the node's own file systems
+say of a file, which nobody can make up. Entries hold a checksum, and count only when nobody else could write them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import secrets
 import stat
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +37,8 @@ _HEADER = struct.Struct("=8sIIIIII")
 _MAGIC = b"ebtop-uw"
 _ENTRY = re.compile(r"[0-9a-f]{40}\.table|[0-9a-f]{40}\.[0-9a-f]{16}\.new")
 _ENTRY_MAX = _HEADER.size + 8 * PAGES_MAX + 4 * ROWS_MAX + LAYOUT.size * (1 << 16)
+_SETTLED_S = 10
+"""A file system tells two writes apart that are so far from each other."""
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -51,13 +55,19 @@ class TableCache:
     def table(self, fd: int) -> UnwindTable:
         """The table of an open ELF file, which stays the caller's to close. Raises ElfError."""
         elf = ElfFile(FileReader(fd))
-        name = f"{_key(fd, elf)}.table"
+        by_file = _name_by_file(fd, elf)
         with self._opened() as directory:
-            table = _load(directory, name) if directory is not None else None
+            table = _load(directory, by_file) if directory is not None and by_file else None
+            if table is not None:
+                return table
+            by_content = _name_by_content(fd, elf)
+            table = _load(directory, by_content) if directory is not None else None
             if table is None:
                 table = build(elf)
                 if directory is not None:
-                    self._store(directory, name, table)
+                    self._store(directory, by_content, table)
+            if directory is not None and by_file:
+                _link(directory, by_content, by_file)
         return table
 
     @contextlib.contextmanager
@@ -103,16 +113,33 @@ class TableCache:
             self._log(f"{self._directory} can't be used ({error.strerror}): unwind tables are made anew at every start")
 
 
-def _key(fd: int, elf: ElfFile) -> str:
-    """What the table of a file depends on, as 40 hexadecimal digits. Raises ElfError."""
+def _name_by_content(fd: int, elf: ElfFile) -> str:
+    """After all that the table of a file depends on. Raises ElfError."""
     info = os.fstat(fd)
     identity = elf.build_id or (info.st_dev, info.st_ino, info.st_mtime_ns)
-    known = hashlib.sha256()  # half the time of blake2b where processors know it: most of what a cached table costs
+    known = hashlib.sha256()  # half the time of blake2b where processors know it
     known.update(repr((_FORMAT, elf.machine, identity, info.st_size, elf.segments, elf.sections)).encode())
     found = find_eh_frame(elf)
     if found is not None:
         known.update(found[1])
-    return known.hexdigest()[:40]
+    return _name(known.hexdigest())
+
+
+def _name_by_file(fd: int, elf: ElfFile) -> str:
+    """After the inode and when it was last changed; "" where that does not stand for what is in the file.
+
+    It does on a block device. What FUSE says may be made up, and overlays number their files afresh at every mount.
+    """
+    info = os.fstat(fd)
+    if not os.major(info.st_dev) or abs(time.time() - info.st_ctime) < _SETTLED_S:
+        return ""
+    times = info.st_mtime_ns, info.st_ctime_ns
+    known = repr((_FORMAT, elf.build_id, info.st_dev, info.st_ino, times, info.st_size, elf.segments)).encode()
+    return _name(hashlib.sha256(known).hexdigest())
+
+
+def _name(digest: str) -> str:
+    return f"{digest[:40]}.table"
 
 
 def _checksum(payload: bytes | memoryview) -> int:
@@ -155,6 +182,14 @@ def _parse(data: bytes) -> UnwindTable | None:
     return UnwindTable(first_page, data[_HEADER.size : pages_end], data[pages_end:rows_end], data[rows_end:], left_out)
 
 
+def _link(directory: int, name: str, second: str) -> None:
+    """A second name for an entry, if that is possible; what had that name was of no use."""
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(second, dir_fd=directory)
+        os.link(name, second, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+
+
 def _make_room(directory: int, bytes_max: int, keep: str) -> None:
     """Remove what was not used for longest, and what was left of writes that were cut short."""
     entries = []
@@ -163,7 +198,7 @@ def _make_room(directory: int, bytes_max: int, keep: str) -> None:
             if _ENTRY.fullmatch(entry.name) and entry.name != keep:
                 with contextlib.suppress(OSError):
                     info = entry.stat(follow_symlinks=False)
-                    entries.append((info.st_mtime_ns, info.st_size, entry.name))
+                    entries.append((info.st_mtime_ns, info.st_size // info.st_nlink, entry.name))
     total = os.stat(keep, dir_fd=directory).st_size + sum(size for _, size, _ in entries)
     for _, size, name in sorted(entries):
         if total <= bytes_max:

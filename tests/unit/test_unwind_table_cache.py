@@ -92,6 +92,47 @@ def test_a_borrowed_build_id_borrows_no_table(tmp_path: Path, directory: Path) -
     assert (real.rule(CODE).cfa_offset, other.rule(CODE).cfa_offset) == (16, 24)
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as lying on a disk, for long."""
+    monkeypatch.setattr(table_cache, "_SETTLED_S", -1)
+    monkeypatch.setattr(os, "major", lambda device: 8)
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_lies_on_a_disk_is_not_read_again(
+    tmp_path: Path, directory: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = (program(tmp_path / name, 16, build_id=BUILD_ID) for name in ("a", "b"))
+    first = table(TableCache(directory), path)
+    assert table(TableCache(directory), copy) == first
+    with monkeypatch.context() as patched:
+        patched.setattr(table_cache, "find_eh_frame", None)
+        assert table(TableCache(directory), path) == first
+        assert table(TableCache(directory), copy) == first
+    assert builds.count == 1
+    assert len({entry.stat().st_ino for entry in directory.iterdir()}) == 1
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_borrowed_build_id_on_a_disk_borrows_no_table(tmp_path: Path, directory: Path) -> None:
+    cache = TableCache(directory)
+    for name, grow in (("real", 16), ("other", 24)):
+        path = program(tmp_path / name, grow, build_id=BUILD_ID)
+        assert table(cache, path).rule(CODE).cfa_offset == grow
+
+
+@pytest.mark.usefixtures("settled")
+def test_damaged_entries_of_files_on_a_disk_are_made_anew(tmp_path: Path, directory: Path, builds: Builds) -> None:
+    path = program(tmp_path / "a", 16)
+    first = table(TableCache(directory), path)
+    for found in directory.iterdir():
+        found.write_bytes(b"no")
+    assert table(TableCache(directory), path) == first
+    assert table(TableCache(directory), path) == first
+    assert builds.count == 2
+
+
 def test_a_file_written_anew(tmp_path: Path, directory: Path) -> None:
     cache = TableCache(directory)
     assert table(cache, program(tmp_path / "a", 16)).rule(CODE).cfa_offset == 16
