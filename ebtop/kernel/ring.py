@@ -1,4 +1,4 @@
-"""Drain a BPF ring buffer of fixed-size records: mmap, one copy, no callback and no system call.
+"""Drain a BPF ring buffer of fixed-size records: mmap, one copy, no callback, no system call when nothing came.
 
 Taking bytes out of the kernel's buffer and making records of them are two steps: the first costs next to nothing
 and may not be late, the second takes microseconds for each record and may wait while a storm lasts.
@@ -10,6 +10,8 @@ import mmap
 import struct
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Any
 
@@ -18,6 +20,7 @@ from ebtop.kernel.maps import Map
 
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _HEADER_BYTES = 8  # length with the two flag bits, page offset
+_DATA_PAGE = 2
 MAX_WAITING_BYTES = 32 << 20
 """What may wait, copied, for being made into records; beyond that it is dropped and counted."""
 
@@ -25,8 +28,9 @@ MAX_WAITING_BYTES = 32 << 20
 class Ring:
     """A BPF_MAP_TYPE_RINGBUF whose records all have the layout given.
 
-    The kernel maps one page with the consumer's position, one with the producer's, then the data. It offers the
-    data twice in a row for records that wrap around; one copy is mapped here, to count as memory once.
+    The kernel maps one page with the consumer's position, one with the producer's, then the data, twice in a row for
+    records that wrap around. What of the data is mapped counts as this process's memory although it is the map's, so
+    only what is being copied is mapped, and not for longer.
     `pull` may run in another thread than `drain`.
     """
 
@@ -36,13 +40,11 @@ class Ring:
         self._size = ring.spec.max_entries
         padding = -layout.size % 8
         self._record = struct.Struct(f"={_HEADER_BYTES}x{layout.format[1:]}{padding}x")
+        self._fd = ring.fd
         self._consumer_map = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer_map = mmap.mmap(ring.fd, page + self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        self._producer_map = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._consumer = memoryview(self._consumer_map)[:8].cast("Q")
         self._producer = memoryview(self._producer_map)[:8].cast("Q")
-        self._data = memoryview(self._producer_map)[page:]
-        self._words = self._data.cast("I")
-
         self._lock = threading.Lock()
         self._closed = False
         self._waiting: deque[bytes] = deque()
@@ -54,7 +56,7 @@ class Ring:
         """Unmap; what was pulled can still be drained."""
         with self._lock:
             self._closed = True
-            for view in (self._consumer, self._producer, self._words, self._data):
+            for view in (self._consumer, self._producer):
                 view.release()
             self._consumer_map.close()
             self._producer_map.close()
@@ -74,22 +76,10 @@ class Ring:
             if self._closed:
                 return 0.0
             consumed, produced = self._consumer[0], self._producer[0]
-            # The flags are looked at before the data is copied: what was complete then stays so.
-            lengths = self._lengths(consumed, produced - consumed)
-            if not lengths:
-                return 0.0
-            if max(lengths) & _BUSY:
-                lengths = list(takewhile(lambda length: not length & _BUSY, lengths))
-            used = len(lengths) * self._record.size
-            if self._waiting_bytes + used > MAX_WAITING_BYTES:
-                self.lost += len(lengths)
-            elif used:
-                data = self._copy(consumed, used)
-                if max(lengths) & _DISCARDED:
-                    data = self._without_discarded(data, lengths)
-                self._waiting.append(data)
-                self._waiting_bytes += len(data)
-            self._consumer[0] = consumed + used
+            if produced != consumed:
+                # Without memory to map it, it stays where it is: the kernel counts what it has no room for.
+                with suppress(OSError), self._mapped(consumed, produced) as data:
+                    self._consumer[0] = consumed + self._take(data)
             return (produced - consumed) / self._size
 
     def drain(self, limit: int = 1 << 30) -> list[tuple[Any, ...]]:
@@ -111,25 +101,41 @@ class Ring:
         """Whether pulled records wait for `drain`."""
         return bool(self._waiting)
 
+    @contextmanager
+    def _mapped(self, consumed: int, produced: int) -> Iterator[memoryview]:
+        """What lies between two positions."""
+        start = consumed & (self._size - 1)
+        skipped = start % mmap.PAGESIZE
+        length = skipped + produced - consumed
+        offset = _DATA_PAGE * mmap.PAGESIZE + start - skipped
+        with (
+            mmap.mmap(self._fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset) as mapped,
+            memoryview(mapped) as view,
+            view[skipped:] as data,
+        ):
+            yield data
+
+    def _take(self, data: memoryview) -> int:
+        """Copy complete records; returns their bytes in the buffer."""
+        step = self._record.size
+        # The flags are looked at before the data is copied: what was complete then stays so.
+        with data.cast("I") as words, words[:: step // 4] as headers:
+            lengths = headers.tolist()
+        if max(lengths) & _BUSY:
+            lengths = list(takewhile(lambda length: not length & _BUSY, lengths))
+        used = len(lengths) * step
+        if self._waiting_bytes + used > MAX_WAITING_BYTES:
+            self.lost += len(lengths)
+        elif used:
+            copied = bytes(data[:used])
+            if max(lengths) & _DISCARDED:
+                copied = self._without_discarded(copied, lengths)
+            self._waiting.append(copied)
+            self._waiting_bytes += len(copied)
+        return used
+
     def _without_discarded(self, data: bytes, lengths: list[int]) -> bytes:
         size = self._record.size
         return b"".join(
             [data[i * size : (i + 1) * size] for i, length in enumerate(lengths) if not length & _DISCARDED]
         )
-
-    def _lengths(self, position: int, waiting: int) -> list[int]:
-        """The first header word of each record."""
-        step = self._record.size
-        start = position & (self._size - 1)
-        end = start + waiting
-        words = self._words[start // 4 : min(end, self._size) // 4 : step // 4].tolist()
-        if end > self._size:
-            start += len(words) * step - self._size
-            words += self._words[start // 4 : (end - self._size) // 4 : step // 4].tolist()
-        return words
-
-    def _copy(self, position: int, length: int) -> bytes:
-        start = position & (self._size - 1)
-        if start + length <= self._size:
-            return bytes(self._data[start : start + length])
-        return bytes(self._data[start:]) + bytes(self._data[: start + length - self._size])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import random
@@ -28,8 +29,8 @@ class Producer:
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("ring")
-        os.ftruncate(self.fd, 2 * PAGE + SIZE)
-        self._memory = mmap.mmap(self.fd, 2 * PAGE + SIZE)
+        os.ftruncate(self.fd, 2 * PAGE + 2 * SIZE)
+        self._memory = mmap.mmap(self.fd, 2 * PAGE + 2 * SIZE)
         self.position = 0
 
     def start_at(self, position: int) -> None:
@@ -63,7 +64,8 @@ class Producer:
 
     def _write(self, position: int, data: bytes) -> None:
         for i, byte in enumerate(data):
-            self._memory[2 * PAGE + (position + i) % SIZE] = byte
+            for copy in (0, SIZE):
+                self._memory[2 * PAGE + copy + (position + i) % SIZE] = byte
 
 
 @pytest.fixture
@@ -184,6 +186,19 @@ def test_any_order_of_reserve_submit_discard_and_drain(ring: Ring, producer: Pro
         submitted.add(done)
     came += numbers(ring)
     assert came == sorted(submitted)
+
+
+def test_without_memory_everything_stays(ring: Ring, producer: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    producer.put(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(mmap, "mmap", _no_memory)
+        assert ring.pull() == STEP / SIZE
+        assert numbers(ring) == []
+    assert numbers(ring) == [1]
+
+
+def _no_memory(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def test_what_was_pulled_can_be_drained_after_closing(ring: Ring, producer: Producer) -> None:
