@@ -105,12 +105,16 @@ class Store:
                 self._add_drain(batch)
             self._events.covered(batch.time_ns)
 
+    def expire(self) -> None:
+        """Let go of what would not be shown any more, where nobody takes snapshots."""
+        with self._lock:
+            self._expire(self._clock())
+
     def snapshot(self) -> Snapshot:
         """Everything at this moment. Stacks are handed out once: for one reader only."""
         now_ns = self._clock()
         with self._lock:
-            self._processes.expire(now_ns)
-            self._connections.expire(now_ns)
+            self._expire(now_ns)
             stacks, sampled = self._stacks.take()
             aggregates, window = self.aggregates, self.aggregates.window(now_ns)
             snapshot = Snapshot(
@@ -199,6 +203,10 @@ class Store:
         if self._keep_stacks:
             self._stacks.add(self._drained.copy(), batch.sampled_s, batch.sampled_kind)
         self._drained.clear()
+
+    def _expire(self, now_ns: int) -> None:
+        self._processes.expire(now_ns)
+        self._connections.expire(now_ns)
 
     def _rates(self, now_ns: int) -> Rates:
         counts = self._events.last_full_second(now_ns)

@@ -164,6 +164,7 @@ class Recorder:
         with self._lock:
             self._history.arrive(arrived_ns, batch, self._store.state)
         self._store.ingest(batch)
+        self._store.expire()
         self._history.work()
         return not self._is_over()
 
