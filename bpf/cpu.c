@@ -21,14 +21,14 @@ inlined int store_sample(void *ctx)
 		count(LOST_SCRATCH);
 		return 0;
 	}
-	READ(task_struct, group_leader, &leader, bpf_get_current_task());
-	identify(&key, leader);
 	key.user = hand_over_stack(ctx, stack);
 	if (!key.user)
 		key.user = store_stack(stack, half);
 	fill_kernel_stack(ctx, stack);
 	key.kernel = store_stack(stack, half);
 	key.interpreted = store_interpreted_stack(half);
+	READ(task_struct, group_leader, &leader, bpf_get_current_task());
+	identify(&key, leader);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);
 	return 0;
 }

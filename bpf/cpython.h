@@ -9,7 +9,8 @@
  *
  * A sample goes through a chain of programs, each ended by a tail call, as bpf/unwind.h does:
  *
- *   the probe's ──► cpython_find ──► cpython_walk, again and again, some frames a round ──► the probe's, which stores it
+ *   the probe's ──► cpython_walk, again and again, some frames a round ──► the probe's, which stores it
+ *                        └► cpython_find and back, for a thread that is not known yet
  *
  * While the chain is not loaded, or the process does not run CPython, the sample has no Python functions.
  */
@@ -74,7 +75,7 @@ BPF_TABLE("lru_hash", u64, struct cpython_thread, cpython_threads, 4096);
 /* How far the walk of a sample has come. */
 struct cpython_walk {
 	u64 frame;	/* the next one's address */
-	u64 rounds;
+	u64 rounds;	/* 0: the innermost frame is to be found */
 	u8 bytes[CPYTHON_FRAME_BYTES + 8];	/* what was read of a frame */
 };
 BPF_PERCPU_ARRAY(cpython_walk_scratch, struct cpython_walk, 1);
@@ -96,22 +97,35 @@ inlined u64 cpython_innermost(struct cpython *python, u64 state, u64 self)
 	return frame;
 }
 
-/* Threads that never run Python are looked for again only so often: the list may be long. */
-inlined u64 cpython_find_innermost(struct cpython *python)
+/* pthread_self() of the current thread. */
+inlined u64 cpython_self(void)
 {
-	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), task = bpf_get_current_task();
-	u64 self = 0, interpreter = 0, state = 0, frame;
-	struct cpython_thread *known, found = {};
+	u64 self = 0, task = bpf_get_current_task();
 
 	bpf_probe_read_kernel(&self, sizeof(self),
 			      (void *)(task + OFFSET(task_struct, thread) + OFFSET(thread_struct, fsbase)));
-	known = cpython_threads.lookup(&key);
-	if (known) {
-		frame = known->state ? cpython_innermost(python, known->state, self) : 0;
-		if (frame || now - known->looked_at < CPYTHON_RETRY_NS)
-			return frame;
-	}
-	frame = 0;
+	return self;
+}
+
+/* The innermost frame of the current thread if its thread state was found before, otherwise 0. */
+inlined u64 cpython_known_innermost(struct cpython *python)
+{
+	u64 key = bpf_get_current_pid_tgid();
+	struct cpython_thread *known = cpython_threads.lookup(&key);
+
+	return known && known->state ? cpython_innermost(python, known->state, cpython_self()) : 0;
+}
+
+/* Threads that never run Python are looked for again only so often: the list may be long. */
+inlined u64 cpython_find_innermost(struct cpython *python)
+{
+	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), self;
+	u64 interpreter = 0, state = 0, frame = 0;
+	struct cpython_thread *known = cpython_threads.lookup(&key), found = {};
+
+	if (known && now - known->looked_at < CPYTHON_RETRY_NS)
+		return 0;
+	self = cpython_self();
 	READ_USER(&interpreter, python->runtime + python->interpreters);
 	if (interpreter)
 		READ_USER(&state, interpreter + python->threads);
@@ -196,6 +210,11 @@ int cpython_walk(void *ctx)
 	struct stack *stack = cpython_stack_scratch.lookup(&first);
 
 	if (python && walk && stack) {
+		if (!walk->rounds) {
+			walk->frame = cpython_known_innermost(python);
+			if (!walk->frame)
+				cpython_programs.call(ctx, CPYTHON_FIND);
+		}
 		for (int i = 0; i < CPYTHON_FRAMES_A_ROUND; i++) {
 			if (!walk->frame)
 				break;
@@ -221,7 +240,7 @@ int cpython_find(void *ctx)
 
 	if (python && walk) {
 		walk->frame = cpython_find_innermost(python);
-		walk->rounds = 0;
+		walk->rounds = 1;
 		if (walk->frame)
 			cpython_programs.call(ctx, CPYTHON_WALK);
 	}
@@ -239,13 +258,15 @@ inlined void walk_interpreted_stack(void *ctx)
 	u32 pid = current_tgid();
 	int first = 0;
 	struct stack *stack = cpython_stack_scratch.lookup(&first);
+	struct cpython_walk *walk = cpython_walk_scratch.lookup(&first);
 
-	if (!stack)
+	if (!stack || !walk)
 		return;
 	stack->depth = 0;
 	stack->cut = END_WHOLE;
+	walk->rounds = 0;
 	if (HAS(thread_struct, fsbase) && cpython_processes.lookup(&pid))
-		cpython_programs.call(ctx, CPYTHON_FIND);
+		cpython_programs.call(ctx, CPYTHON_WALK);
 }
 
 /* The hash of what was walked. */

@@ -23,7 +23,7 @@
 #define UNWIND_MAPPINGS 1024	/* user space says how many */
 #define UNWIND_PROCESSES 4096
 #define RULE_CACHE_BITS 13
-#define SAVED_BYTES 64
+#define WINDOW_BYTES 1024
 
 #define FRAMES_A_ROUND 8
 #define ROUNDS 16		/* 33 tail calls are allowed at most */
@@ -37,8 +37,18 @@
 #define COMPAT_CODE 0x23	/* __USER32_CS: the selector of 32-bit code */
 #define SYSCALL_OPCODE 0x050f
 
-/* Numbers of registers in DWARF. */
-enum { RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, REGISTERS };
+/*
+ * Registers of user mode, in the order in which the kernel saves them: struct pt_regs, which is part of its interface
+ * for user space. In the place of orig_ax, which is none, stands a copy of the stack pointer, so that the sixteen of
+ * DWARF are the first sixteen here.
+ */
+enum saved_register {
+	R15, R14, R13, R12, RBP, RBX, R11, R10, R9, R8, RAX, RCX, RDX, RSI, RDI, RSP,
+	SAVED_IP, SAVED_CS, SAVED_FLAGS, SAVED_RSP, SAVED_SS, REGISTERS,
+};
+/* Where the register with a number of DWARF is: four bits for each, the first ones lowest. */
+#define PLACES 0x01236789f4ed5bcaULL
+#define PLACE_OF(number) (PLACES >> ((number) * 4 & 63) & 15)
 
 enum cfa_kind {
 	CFA_GAP,		/* no information: hope for a frame pointer */
@@ -99,22 +109,26 @@ struct unwind_control {
 /*
  * A rule that was looked up before: both halves of it, and their exclusive or with the hash of what it is for. When
  * two CPUs write at once, that is a hash of nothing.
+ *
+ * At the rate of a sampler all of this has left the CPU's caches since the last sample. So rules lie in the order in
+ * which stacks needed them, which is nearly that of the next stack, and each knows the one that came after it: whoever
+ * goes from frame to frame reads memory in a row.
  */
 struct cached_rule {
 	u64 check;
 	u64 low;
 	u64 high;
-	u64 unused;		/* one does not lie across two lines of the CPU's cache */
+	u64 next;		/* the rule for the caller, last time */
 };
 
 struct walk {
 	u64 registers[REGISTERS];
 	u64 ip;
-	u64 first_registers[REGISTERS];
-	u64 first_ip;
+	u64 from;		/* where the kernel saved the registers; 0: nobody is there to take the stack */
 	u64 rule_half[2];	/* struct unwind_rule, in the halves that tables hold */
-	u64 saved[17];		/* by a signal: r8..r15, di, si, bp, bx, dx, ax, cx, sp, ip */
+	u64 window_at;		/* what `window` is a copy of */
 	u64 salt;		/* of the cache's hash: other mappings or tables have another one */
+	u32 cached;		/* where the rule of the last frame is in the cache */
 	u32 first_mapping;
 	u32 mappings;
 	u32 interrupted;	/* the frame was interrupted at `ip` and made no call: all registers are its own */
@@ -122,6 +136,8 @@ struct walk {
 	u32 first_after;
 	u32 rounds;
 	u32 end;		/* known before the first step */
+	u64 saved[17];		/* by a signal: r8..r15, di, si, bp, bx, dx, ax, cx, sp, ip */
+	u64 window[WINDOW_BYTES / 8];	/* of the stack */
 };
 
 struct raw_stack {
@@ -129,7 +145,7 @@ struct raw_stack {
 	u64 time;
 	u64 ip;
 	u64 missed;		/* where in the code the walk ended for want of knowledge */
-	u64 registers[REGISTERS];
+	u64 registers[REGISTERS];	/* enum saved_register */
 	u32 pid;
 	u32 tid;
 	u32 after;
@@ -146,6 +162,8 @@ BPF_F_TABLE("array", u32, struct unwind_mapping, unwind_mappings, UNWIND_MAPPING
 BPF_HASH(unwind_processes, u32, struct unwind_process, UNWIND_PROCESSES);
 BPF_F_TABLE("array", u32, struct unwind_control, unwind_control, 1, BPF_F_MMAPABLE);
 BPF_ARRAY(unwind_cache, struct cached_rule, 1 << RULE_CACHE_BITS);
+/* Where in the cache the rule with a hash may be; the last one: where the next new rule goes. */
+BPF_ARRAY(unwind_cached, u64, (1 << RULE_CACHE_BITS) + 1);
 BPF_RINGBUF_OUTPUT(unwind_raw, 128);
 
 BPF_PERCPU_ARRAY(walk_scratch, struct walk, 1);
@@ -208,23 +226,22 @@ inlined int read_rule(struct walk *walk, void *table, u64 address)
 	return table_word(table, number, &walk->rule_half[0]) && table_word(table, number + 1, &walk->rule_half[1]);
 }
 
-/* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 when there is one. */
-inlined u32 find_rule(struct walk *walk, u64 pc)
+/* Takes a rule out of the cache if it is the one for a hash. */
+inlined int take_cached(struct walk *walk, struct cached_rule *cached, u64 hash)
 {
-	u32 slot, low = walk->first_mapping, count = walk->mappings, half, middle, id;
-	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *uses;
-	struct cached_rule *cached;
-	struct unwind_mapping *mapping;
-	void *table;
-
-	slot = hash >> (64 - RULE_CACHE_BITS);
-	cached = unwind_cache.lookup(&slot);
-	if (!cached)
-		return END_NO_TABLE;
 	walk->rule_half[0] = cached->low;
 	walk->rule_half[1] = cached->high;
-	if ((cached->check ^ walk->rule_half[0] ^ walk->rule_half[1]) == hash)
-		return 0;
+	return (cached->check ^ walk->rule_half[0] ^ walk->rule_half[1]) == hash;
+}
+
+/* The rule for code at `pc` by way of the process's mappings, into rule-> Returns an enum walk_end, 0 if found. */
+inlined u32 search_rule(struct walk *walk, u64 pc)
+{
+	u32 low = walk->first_mapping, count = walk->mappings, half, middle, id;
+	struct unwind_mapping *mapping;
+	void *table;
+	u64 *uses;
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAPPING_STEPS; i++) {
 		half = count >> 1;
@@ -245,6 +262,7 @@ inlined u32 find_rule(struct walk *walk, u64 pc)
 		return END_NO_TABLE;
 	if (id == TABLE_NONE) {
 		walk->rule_half[0] = CFA_GAP;
+		walk->rule_half[1] = 0;
 		return 0;
 	}
 	table = unwind_tables.lookup(&id);
@@ -253,9 +271,47 @@ inlined u32 find_rule(struct walk *walk, u64 pc)
 	uses = unwind_uses.lookup(&id);
 	if (uses)
 		*uses += 1;
-	cached->low = walk->rule_half[0];
-	cached->high = walk->rule_half[1];
-	cached->check = hash ^ walk->rule_half[0] ^ walk->rule_half[1];
+	return 0;
+}
+
+/* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 when there is one. */
+inlined u32 find_rule(struct walk *walk, u64 pc)
+{
+	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *at, *next_new;
+	u32 slot = hash >> (64 - RULE_CACHE_BITS), end = 1 << RULE_CACHE_BITS, where;
+	struct cached_rule *last = unwind_cache.lookup(&walk->cached), *cached;
+
+	if (last) {
+		where = last->next;
+		cached = unwind_cache.lookup(&where);
+		if (cached && take_cached(walk, cached, hash)) {
+			walk->cached = where;
+			return 0;
+		}
+	}
+	at = unwind_cached.lookup(&slot);
+	next_new = unwind_cached.lookup(&end);
+	if (!at || !next_new)
+		return END_NO_TABLE;
+	where = *at;
+	cached = unwind_cache.lookup(&where);
+	if (!cached || !take_cached(walk, cached, hash)) {
+		end = search_rule(walk, pc);
+		if (end)
+			return end;
+		where = *next_new & (1 << RULE_CACHE_BITS) - 1;
+		*next_new = where + 1;
+		cached = unwind_cache.lookup(&where);
+		if (!cached)
+			return 0;
+		cached->low = walk->rule_half[0];
+		cached->high = walk->rule_half[1];
+		cached->check = hash ^ walk->rule_half[0] ^ walk->rule_half[1];
+		*at = where;
+	}
+	if (last)
+		last->next = where;
+	walk->cached = where;
 	return 0;
 }
 
@@ -312,22 +368,24 @@ inlined u32 step_out_of_signal(struct walk *walk)
 }
 
 /*
- * The return address and the caller's rbp, as most functions save it: among the words below the return address, which
- * are read all at once. Returns whether they could be.
+ * A word of the stack. Read is what lies around it, too: the next frames are there, and lines of memory that are asked
+ * for at once take hardly longer than one. Returns whether it could be read.
  */
-inlined int read_saved(struct walk *walk, struct unwind_rule *rule, u64 cfa, u64 *ra)
+inlined int read_stack(struct walk *walk, u64 address, u64 *value)
 {
-	s32 below = rule->rbp_offset;
-	u32 word;
+	u64 at = address & ~(WINDOW_BYTES - 1ULL);
+	u32 word = (u32)address % WINDOW_BYTES / 8;
 
-	if (below < -SAVED_BYTES || below > -16 || below & 7)
-		return 0;
-	if (bpf_probe_read_user(walk->saved, SAVED_BYTES, (void *)(cfa - SAVED_BYTES)))
-		return 0;
-	word = (u32)(SAVED_BYTES + below) / 8;
+	if (address & 7)
+		return !bpf_probe_read_user(value, sizeof(*value), (void *)address);
+	if (walk->window_at != at) {
+		walk->window_at = 0;
+		if (bpf_probe_read_user(walk->window, WINDOW_BYTES, (void *)at))
+			return 0;
+		walk->window_at = at;
+	}
 	asm volatile("" : "+r"(word)); /* or the compiler leaves out the mask, which the verifier looks for */
-	*ra = walk->saved[SAVED_BYTES / 8 - 1];
-	walk->registers[RBP] = walk->saved[word & SAVED_BYTES / 8 - 1];
+	*value = walk->window[word & WINDOW_BYTES / 8 - 1];
 	return 1;
 }
 
@@ -335,7 +393,7 @@ inlined u32 step_by_rule(struct walk *walk, u64 pc)
 {
 	struct unwind_rule *rule = rule_of(walk);
 	u64 cfa, ra = 0, rbp = walk->registers[RBP], rsp = walk->registers[RSP], at;
-	u32 kind = rule->cfa_kind, base = rule->cfa_register & 15, in = rule->ra_kind;
+	u32 kind = rule->cfa_kind, base = PLACE_OF(rule->cfa_register), in = rule->ra_kind;
 
 	if (kind == CFA_REGISTER || kind == CFA_DEREFERENCED) {
 		cfa = walk->registers[base] + (s64)rule->cfa_offset;
@@ -354,24 +412,21 @@ inlined u32 step_by_rule(struct walk *walk, u64 pc)
 	}
 	if (cfa < rsp || (cfa == rsp && !walk->interrupted))
 		return END_BAD_FRAME;
-	if (!in && rule->rbp_kind == RBP_FROM_CFA && read_saved(walk, rule, cfa, &ra))
-		goto found;
 	if (in) {
 		if (!walk->interrupted)
 			return END_UNSUPPORTED;
-		ra = walk->registers[in - 1 & 15];
-	} else if (bpf_probe_read_user(&ra, sizeof(ra), (void *)(cfa - 8))) {
-		return END_READ_FAULT;
+		ra = walk->registers[PLACE_OF(in - 1)];
 	}
 	if (rule->rbp_kind == RBP_LOST) {
 		walk->registers[RBP] = 0;
 	} else if (rule->rbp_kind) {
 		at = rule->rbp_kind == RBP_FROM_CFA ? cfa : rule->rbp_kind == RBP_FROM_RBP ? rbp : rsp;
 		at += (s64)rule->rbp_offset;
-		if (bpf_probe_read_user(&walk->registers[RBP], sizeof(u64), (void *)at))
+		if (!read_stack(walk, at, &walk->registers[RBP]))
 			return END_READ_FAULT;
 	}
-found:
+	if (!in && !read_stack(walk, cfa - 8, &ra))
+		return END_READ_FAULT;
 	if (!ra)
 		return END_BASE;
 	walk->registers[RSP] = cfa;
@@ -437,11 +492,6 @@ int unwind_native(void *ctx)
 	return 0;
 }
 
-/* As the kernel lays out what it saves: struct pt_regs, which is part of its interface for user space. */
-struct user_registers {
-	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
-};
-
 /* Where the registers of user mode are, of a task that is in the kernel. */
 inlined u64 saved_registers(u64 task)
 {
@@ -450,39 +500,15 @@ inlined u64 saved_registers(u64 task)
 	if (HAS_ENUM(bpf_func_id, BPF_FUNC_task_pt_regs))
 		return task_pt_regs(current_task_btf());
 	READ(task_struct, stack, &stack, task);
-	return stack + CONSTANT(unwind, kernel_stack_bytes) - sizeof(struct user_registers);
+	return stack + CONSTANT(unwind, kernel_stack_bytes) - REGISTERS * sizeof(u64);
 }
 
-inlined int read_registers(u64 from, struct user_registers *registers)
+/* Whether they could be read, and are those of user mode. */
+inlined int read_registers(u64 from, u64 *registers)
 {
-	if (bpf_probe_read_kernel(registers, sizeof(*registers), (void *)(from + OFFSET(pt_regs, r15))))
+	if (bpf_probe_read_kernel(registers, REGISTERS * sizeof(u64), (void *)(from + OFFSET(pt_regs, r15))))
 		return 0;
-	return (registers->cs & USER_MODE) == USER_MODE;
-}
-
-inlined void take_registers(struct walk *walk, struct user_registers *from)
-{
-	u64 *registers = walk->registers;
-
-	registers[RAX] = from->ax;
-	registers[RDX] = from->dx;
-	registers[RCX] = from->cx;
-	registers[RBX] = from->bx;
-	registers[RSI] = from->si;
-	registers[RDI] = from->di;
-	registers[RBP] = from->bp;
-	registers[RSP] = from->sp;
-	registers[R8] = from->r8;
-	registers[R9] = from->r9;
-	registers[R10] = from->r10;
-	registers[R11] = from->r11;
-	registers[R12] = from->r12;
-	registers[R13] = from->r13;
-	registers[R14] = from->r14;
-	registers[R15] = from->r15;
-	walk->ip = from->ip;
-	walk->first_ip = from->ip;
-	__builtin_memcpy(walk->first_registers, walk->registers, sizeof(walk->registers));
+	return (registers[SAVED_CS] & USER_MODE) == USER_MODE;
 }
 
 /* Whether user space has told the mappings of the current process; takes them. */
@@ -501,6 +527,7 @@ inlined int take_process(struct walk *walk, u64 mm)
 		return 0;
 	walk->first_mapping = process->first;
 	walk->mappings = process->mappings;
+	walk->cached = ~0;
 	walk->salt = ((u64)process->generation << 32 | control->epoch) * 0xD1B54A32D192ED03ULL;
 	return 1;
 }
@@ -512,7 +539,6 @@ inlined int take_process(struct walk *walk, u64 mm)
 inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
 {
 	u64 task = bpf_get_current_task(), mm = 0, word = 0;
-	struct user_registers user = {};
 	int first = 0;
 	struct walk *walk = walk_scratch.lookup(&first);
 	u16 opcode = 0;
@@ -520,37 +546,44 @@ inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
 	stack->depth = 0;
 	stack->cut = END_WHOLE;
 	READ(task_struct, mm, &mm, task);
-	if (!walk || !mm)	/* the kernel's own, or at its end: there is no user stack */
+	if (!walk)
+		return;
+	walk->from = 0;
+	if (!mm)	/* the kernel's own, or at its end: there is no user stack */
 		return;
 	walk->end = 0;
 	walk->rounds = 0;
+	walk->window_at = 0;
 	walk->after = 0;
 	walk->first_after = 0;
 	walk->interrupted = 1;
-	walk->first_ip = 0;
-	if (!registers || !read_registers(registers, &user)) {
-		if (!read_registers(saved_registers(task), &user)) {
+	if (!registers || !read_registers(registers, walk->registers)) {
+		registers = saved_registers(task);
+		if (!read_registers(registers, walk->registers)) {
 			stack->cut = END_NO_REGISTERS;
 			return;
 		}
 		/* In a system call `ip` is after it, which may be after the end of a function. */
-		bpf_probe_read_user(&opcode, sizeof(opcode), (void *)(user.ip - sizeof(opcode)));
+		bpf_probe_read_user(&opcode, sizeof(opcode), (void *)(walk->registers[SAVED_IP] - sizeof(opcode)));
 		walk->after = walk->first_after = opcode == SYSCALL_OPCODE;
 	}
-	if (user.cs == COMPAT_CODE) {
+	if ((u16)walk->registers[SAVED_CS] == COMPAT_CODE) {
 		fill_stack(ctx, stack, BPF_F_USER_STACK);
 		return;
 	}
-	if (READ_BITS(task_struct, in_execve, task) && bpf_probe_read_user(&word, sizeof(word), (void *)user.sp))
+	walk->registers[RSP] = walk->registers[SAVED_RSP];
+	if (READ_BITS(task_struct, in_execve, task) &&
+	    bpf_probe_read_user(&word, sizeof(word), (void *)walk->registers[RSP]))
 		return;		/* the old stack is gone, there is no new one yet */
-	take_registers(walk, &user);
-	stack->address[0] = user.ip;
+	walk->ip = walk->registers[SAVED_IP];
+	walk->from = registers;
+	stack->address[0] = walk->ip;
 	stack->depth = 1;
 	if (!take_process(walk, mm))
 		walk->end = END_NO_PROCESS;
 	unwind_programs.call(ctx, UNWIND_NATIVE);
 	fill_stack(ctx, stack, BPF_F_USER_STACK);
-	walk->first_ip = 0;	/* nobody is there to take it */
+	walk->from = 0;
 }
 
 inlined void walk_user_stack(void *ctx, struct stack *stack)
@@ -581,7 +614,7 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 	u64 id = bpf_get_current_pid_tgid(), from;
 	u32 end = stack->cut;
 
-	if (!walk || !control || !walk->first_ip || !wants_more(end))
+	if (!walk || !control || !walk->from || !wants_more(end))
 		return 0;
 	if (control->credit > 0) {
 		__sync_fetch_and_add(&control->credit, -1);
@@ -594,14 +627,17 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 	}
 	raw->time = bpf_ktime_get_ns();
 	raw->hash = ((raw->time ^ id << 32) * 0x9E3779B97F4A7C15ULL) | 1;
-	raw->ip = walk->first_ip;
 	raw->missed = walk->ip - walk->after;
-	__builtin_memcpy(raw->registers, walk->first_registers, sizeof(raw->registers));
+	if (!read_registers(walk->from, raw->registers)) {
+		unwind_raw.ringbuf_discard(raw, 0);
+		return 0;
+	}
+	raw->ip = raw->registers[SAVED_IP];
 	raw->pid = id >> 32;
 	raw->tid = id;
 	raw->after = walk->first_after;
 	raw->bytes = 0;
-	from = walk->first_registers[RSP] & ~(RAW_CHUNK - 1ULL);
+	from = raw->registers[SAVED_RSP] & ~(RAW_CHUNK - 1ULL);
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < RAW_CHUNKS; i++) {
 		if (bpf_probe_read_user(raw->stack + i * RAW_CHUNK, RAW_CHUNK, (void *)(from + i * RAW_CHUNK)))

@@ -10,6 +10,7 @@ SHARED_MAPS = (
     "unwind_processes",
     "unwind_control",
     "unwind_cache",
+    "unwind_cached",
     "unwind_raw",
 )
 INNER = {"unwind_tables": "unwind_table"}

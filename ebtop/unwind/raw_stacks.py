@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 from typing import NamedTuple
 
 from ebtop.kernel.artifact import Layout
@@ -17,6 +18,8 @@ _PER_S, _AT_ONCE = 250, 24
 """Handed over at most: each costs 0.1 to 0.3 ms here, and 16 KiB of the ring until it is taken."""
 _CHUNK = 1024
 """RAW_CHUNK of bpf/unwind.h: copies begin at a multiple of it."""
+_BY_DWARF_NUMBER = itemgetter(10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0)
+"""Out of struct pt_regs of x86-64."""
 
 
 class RawStack(NamedTuple):
@@ -27,6 +30,7 @@ class RawStack(NamedTuple):
     ip: int
     missed: int
     registers: tuple[int, ...]
+    """By DWARF number."""
     pid: int
     after: int
     stack: StackCopy
@@ -57,7 +61,7 @@ class RawStacks:
         at = 4 + self._registers
         for record in self._ring.drain():
             stack_hash, moment, ip, missed = record[:4]
-            registers = record[4:at]
+            registers = _BY_DWARF_NUMBER(record[4:at])
             pid, _tid, after, length, data = record[at:]
             copy = StackCopy(registers[X86_64.stack_pointer] & -_CHUNK, data[:length])
             found.append(RawStack(moment, stack_hash, ip, missed, registers, pid, after, copy, now))
