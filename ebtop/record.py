@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ebtop.allocator import keep_compact
 from ebtop.command import Command
 from ebtop.ending import on_signal
 from ebtop.errors import EbtopError
@@ -61,6 +62,7 @@ def record(options: RecordOptions) -> int:
     """
     if options.max_bytes < _MIN_BYTES * options.files:
         raise EbtopError(f"{size(options.max_bytes)} is too little", "", f"give --max-size {options.files}M or more")
+    keep_compact()
     rotation = Rotation(options.output, options.max_bytes, options.files, force=options.force)
     command = Command(options.command) if options.command else None
     try:
