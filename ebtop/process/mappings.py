@@ -84,6 +84,13 @@ class Mappings:
     def __iter__(self) -> Iterator[Mapping]:
         return map(Mapping, self._starts, self._ends, self._offsets, self._files)
 
+    def locate(self, address: int) -> tuple[int, int] | None:
+        """Which mapping, in their order, an address lies in, and which byte of its file that is."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address >= self._ends[index]:
+            return None
+        return index, address - self._starts[index] + self._offsets[index]
+
     def find(self, address: int) -> Mapping | None:
         """The mapping an address lies in."""
         index = bisect_right(self._starts, address) - 1

@@ -65,6 +65,14 @@ class Process:
     def find(self, address: int) -> Mapping | None:
         return self.mappings.find(address) or self.previous.find(address)
 
+    def locate(self, address: int) -> tuple[int, int] | None:
+        """A number for the mapping that `find` would find, and which byte of its file an address is."""
+        located = self.mappings.locate(address)
+        if located is not None:
+            return located
+        located = self.previous.locate(address)
+        return (~located[0], located[1]) if located is not None else None
+
 
 class Processes:
     """Processes by pid, the least recently used forgotten first. One thread only."""

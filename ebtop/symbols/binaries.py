@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 
 from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader
@@ -14,6 +15,10 @@ from ebtop.symbols.debug_files import debug_file
 from ebtop.symbols.lru import ByteLru
 
 _KEYS_MAX = 4096
+_LOOK_AGAIN_S = 1.0
+_SETTLED_NS = 10 * 10**9
+"""A file that was written so long ago is looked at once in a second, whatever number of processes map it: its inode is
+not another file's so soon after."""
 _VDSO = b"[vdso]"
 _VDSO_MAX = 1 << 20
 
@@ -35,6 +40,8 @@ class Binaries:
         self._names_limit = cache_bytes // 2
         self._by_key: ByteLru[Binary | NotElf] = ByteLru(cache_bytes)
         self._keys: OrderedDict[tuple[int, MappedFile], FileKey] = OrderedDict()
+        self._looked_at: dict[MappedFile, float] = {}
+        """When, by time.monotonic, of files that were not written lately."""
         self._vdso: Binary | None = None
         self._vdso_size = -1
 
@@ -66,9 +73,9 @@ class Binaries:
 
     def _open(self, process: Process, mapping: Mapping) -> Binary | NotElf | None:
         # Most processes map what others have mapped before.
-        status = look_at_mapped(self._processes, process, mapping)
-        if status is not None and (known := self._by_key.get(_key(status))) is not None:
-            self._remember(process, mapping, _key(status))
+        key = self._just_looked_at(mapping.file) or self._look_at(process, mapping)
+        if key is not None and (known := self._by_key.get(key)) is not None:
+            self._remember(process, mapping, key)
             return known
         opened = open_mapped(self._processes, process, mapping)
         if opened is None:
@@ -85,6 +92,21 @@ class Binaries:
             os.close(fd)
         self._remember(process, mapping, key)
         return binary
+
+    def _just_looked_at(self, file: MappedFile) -> FileKey | None:
+        looked_at = self._looked_at.get(file)
+        fresh = looked_at is not None and time.monotonic() - looked_at < _LOOK_AGAIN_S
+        return self._keys.get((0, file)) if fresh else None
+
+    def _look_at(self, process: Process, mapping: Mapping) -> FileKey | None:
+        status = look_at_mapped(self._processes, process, mapping)
+        if status is None:
+            return None
+        if len(self._looked_at) >= _KEYS_MAX:
+            self._looked_at.clear()
+        if not mapping.file.deleted and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
+            self._looked_at[mapping.file] = time.monotonic()
+        return _key(status)
 
     def _remember(self, process: Process, mapping: Mapping, key: FileKey) -> None:
         # Under generation 0 for processes that end before their first sample is looked at.

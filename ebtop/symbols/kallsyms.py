@@ -8,7 +8,7 @@ import zlib
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ebtop.process.pause import pause
 
@@ -21,6 +21,16 @@ _TOLD = re.compile(rb"^(?!0+ )[0-9a-f]{%d} [%s] " % (DIGITS, _FUNCTION_TYPES), r
 """Matches what the line of a function begins with, unless its address is hidden."""
 _FUNCTION_MAX = 1 << 16
 """kallsyms has no sizes: this far past its last symbol an address has no name any more."""
+
+
+class KernelFunction(NamedTuple):
+    """Where it is, as far as the lines around an address tell."""
+
+    names: list[bytes]
+    """As "name" or "name\\t[module]"."""
+    begin: int
+    end: int
+    """Up to here no other one begins."""
 
 
 class KernelFunctions:
@@ -50,22 +60,33 @@ class KernelFunctions:
             self.pieces.append(zlib.compress(lines, 1))
         return True
 
-    def find(self, address: int) -> list[bytes]:
-        """What the function that begins at or nearest below an address is called: "name" or "name\\t[module]"."""
-        found: list[bytes] = []
+    def find(self, address: int) -> KernelFunction | None:
+        """The function that begins at or nearest below an address."""
+        names: list[bytes] = []
         start = -1
         for line in self._back_from(address):
             begin = int(line[:DIGITS], 16)
-            if address - begin >= _FUNCTION_MAX or (found and begin != start):
+            if address - begin >= _FUNCTION_MAX or (names and begin != start):
                 break
             if line[DIGITS + 1] in _FUNCTION_TYPES:
-                found.append(line[DIGITS + 3 :])
+                names.append(line[DIGITS + 3 :])
                 start = begin
-        return found[::-1]
+        if not names:
+            return None
+        return KernelFunction(names[::-1], start, min(self._end_after(address), start + _FUNCTION_MAX))
+
+    def _end_after(self, address: int) -> int:
+        """Where the next function begins, or the piece ends that the address lies in."""
+        above = _above(address)
+        lines = self._lines(bisect_left(self._firsts, above) - 1)
+        for line in lines[bisect_left(lines, above) :]:
+            if line[DIGITS + 1] in _FUNCTION_TYPES:
+                return int(line[:DIGITS], 16)
+        return max(int(lines[-1][:DIGITS], 16), address + 1)
 
     def _back_from(self, address: int) -> Iterator[bytes]:
         """Lines, from the last one that is of this address or a lower one."""
-        above = b"%0*x!" % (DIGITS, address)  # which comes after the space that ends the address in a line
+        above = _above(address)
         for index in range(bisect_left(self._firsts, above) - 1, -1, -1):
             lines = self._lines(index)
             for at in range(bisect_left(lines, above) - 1, -1, -1):
@@ -79,6 +100,11 @@ class KernelFunctions:
                 self._open.popitem(last=False)
         self._open[index] = lines
         return lines
+
+
+def _above(address: int) -> bytes:
+    """What comes after the lines of an address, and before those of the next one: a space ends the address in them."""
+    return b"%0*x!" % (DIGITS, address)
 
 
 def functions(lines: bytes) -> list[bytes]:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.frames import FrameCache
-from ebtop.symbols.kallsyms import KernelFunctions, functions, pieces
+from ebtop.symbols.kallsyms import KernelFunction, KernelFunctions, functions, pieces
+from ebtop.symbols.spans import Spans
 from ebtop.symbols.table import best_alias
 from ebtop.text import printable
 
@@ -32,6 +33,8 @@ class KernelSymbols:
         self._later_offset = 0
         self._read_at: float | None = None
         self._interval = RELOAD_S
+        self._known = Spans()
+        """Those of the kernel's own that were seen: a profile has a few hundred, at thousands of addresses."""
         self._cache = FrameCache(1 << 20)
         self.generation = 0
         """Another number once names may be others than before."""
@@ -44,25 +47,27 @@ class KernelSymbols:
 
     @property
     def memory_bytes(self) -> int:
-        return self._core.nbytes + self._later.nbytes + self._cache.nbytes
+        return self._core.nbytes + self._later.nbytes + self._known.nbytes + self._cache.nbytes
 
     def frame(self, address: int) -> Frame:
         """The function at a kernel address."""
-        cached = self._cache.get(address)
-        if cached is not None:
-            return cached
+        known = self._known.find(address) or self._cache.get(address)
+        if known is not None:
+            return known
         if self._read_at is None:
             self._read(0)
-        found = self._core.find(address)
-        if not found:
-            # Modules and BPF programs come and go, and where one ends is not known: a name from an old
-            # reading may be that of a neighbour.
-            self._read_again_when_due()
-            found = self._core.find(address) or self._later.find(address)
-        if not found:
+        function = self._core.find(address)
+        if function is not None:
+            frame = _frame(function)
+            self._known.add(function.begin, function.end, frame)
+            return frame
+        # Modules and BPF programs come and go, and where one ends is not known: a name from an old
+        # reading may be that of a neighbour.
+        self._read_again_when_due()
+        function = self._core.find(address) or self._later.find(address)
+        if function is None:
             return KERNEL
-        name, _, module = best_alias(found).partition(b"\t")
-        frame = Frame(printable(name), "kernel", printable(module.strip(b"[]")))
+        frame = _frame(function)
         self._cache.put(address, frame)
         return frame
 
@@ -75,6 +80,7 @@ class KernelSymbols:
         self._interval = RELOAD_S if changed else min(self._interval * 2, RELOAD_MAX_S)
         if changed:
             self._cache.clear()
+            self._known.clear()
             self.generation += 1
 
     def _read(self, offset: int) -> None:
@@ -114,3 +120,8 @@ class KernelSymbols:
         self._later = KernelFunctions()
         for lines in pieces(BytesIO(b"\n".join(found))):
             self._later.append(lines)
+
+
+def _frame(function: KernelFunction) -> Frame:
+    name, _, module = best_alias(function.names).partition(b"\t")
+    return Frame(printable(name), "kernel", printable(module.strip(b"[]")))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
 from ebtop.process.mappings import MappedFile, Mapping
-from ebtop.process.processes import Process, Processes
+from ebtop.process.processes import PROCESSES_MAX, Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
 from ebtop.store.unnamed import ENDED, KERNEL, UNKNOWN, jit_frame, unnamed_frame
 from ebtop.symbols.binaries import Binaries
@@ -27,6 +27,8 @@ _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
 _FRAMES_BYTES = 4 << 20
 _STACKS_BYTES = 2 << 20
+_PLACES_BYTES = 500
+"""Which binaries a process has, roughly."""
 _MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/SYSV")
 """Paths of files that are none: memory shared between mappings, where .NET and JVMs write and run code."""
 _SPECIAL_AREAS = (b"[vdso]", b"[vsyscall]", b"[uprobes]", b"[stack]")
@@ -53,6 +55,8 @@ class Symbolizer:
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
         self._frames = FrameCache(_FRAMES_BYTES)
         self._stacks = StackCache(_STACKS_BYTES)
+        self._places_of: dict[int, dict[int, tuple[int, str]]] = {}
+        """By the generation of a process; those of the newest ones."""
         self._modules = NewModules()
         self._interpreters = Interpreters(self._binaries, clock)
 
@@ -63,7 +67,8 @@ class Symbolizer:
             self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules,
             self._interpreters,
         )  # fmt: skip
-        return sum(part.memory_bytes for part in parts) + self._frames.nbytes + self._stacks.nbytes
+        caches = self._frames.nbytes + self._stacks.nbytes + _PLACES_BYTES * len(self._places_of)
+        return sum(part.memory_bytes for part in parts) + caches
 
     def note_process(self, pid: int) -> None:
         """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
@@ -142,12 +147,14 @@ class Symbolizer:
         if process is None:
             return [ENDED] * len(addresses), not addresses
         frames, last = [], True
+        places = self._places(process)
         for address in addresses:
-            frame = self._frames.get((process.generation, address))
+            frame = self._known_frame(process, places, address)
             if frame is None:
                 if address not in process.mappings:
                     # A library may have been loaded since they were read.
                     process, last = self._processes.reread(process), False
+                    places = self._places(process)
                 frame, lasts = self._find_user_frame(process, address)
                 last = last and lasts
             frames.append(frame)
@@ -176,6 +183,24 @@ class Symbolizer:
         merged = merge(native, python, native_whole=native_whole, python_whole=python_whole)
         return merged, all(function.frame is not GONE for function in python)
 
+    def _places(self, process: Process) -> dict[int, tuple[int, str]]:
+        """Which binary lies in which of a process's mappings, as far as somebody asked: its serial and its label."""
+        places = self._places_of.get(process.generation)
+        if places is None:
+            if len(self._places_of) >= PROCESSES_MAX:
+                del self._places_of[next(iter(self._places_of))]
+            places = self._places_of[process.generation] = {}
+        return places
+
+    def _known_frame(self, process: Process, places: dict[int, tuple[int, str]], address: int) -> Frame | None:
+        """The function at an address, if it was named before in whichever process: most run what others ran."""
+        located = process.locate(address)
+        if located is None:
+            return None
+        index, offset = located
+        place = places.get(index)
+        return self._frames.get((*place, offset)) if place is not None else None
+
     def _find_user_frame(self, process: Process, address: int) -> tuple[Frame, bool]:
         """The function at an address, and whether it will always be this one."""
         mapping = process.find(address)
@@ -186,13 +211,15 @@ class Symbolizer:
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
             return self._compiled_frame(process, mapping, address), False
-        # The same place of the same file, in whichever process.
-        place = (binary.serial, _file_offset(mapping, address), mapping.file.label)
-        frame = self._frames.get(place)
+        place = binary.serial, mapping.file.label
+        located = process.locate(address)
+        if located is not None:
+            self._places(process)[located[0]] = place
+        key = (*place, _file_offset(mapping, address))
+        frame = self._frames.get(key)
         if frame is None:
             frame = _native_frame(binary, mapping, address)
-            self._frames.put(place, frame)
-        self._frames.put((process.generation, address), frame)
+            self._frames.put(key, frame)
         return frame, True
 
     def _compiled_frame(self, process: Process, mapping: Mapping, address: int) -> Frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,22 @@ def test_functions_of_a_kernel_larger_than_is_looked_at_at_once(tmp_path: Path) 
     for address, name in random.Random(3).sample(sorted(named.items()), 1000):
         aliases = [name for n, (at, name) in enumerate(functions) if at == address and n % 7]
         assert symbols.frame(address + 3).name == best_alias([a.encode() for a in aliases]).decode()
+
+
+def test_functions_that_were_seen_before_end_where_others_begin(tmp_path: Path) -> None:
+    """In whatever order addresses are asked for, also of functions that others and data lie between."""
+    draw = random.Random(3)
+    starts = sorted(draw.sample(range(0xFFFFFFFF81000000, 0xFFFFFFFF81080000, 16), 2000))
+    kinds = [draw.choice("tTwWdD") for _ in starts]
+    kinds[0] = "T"
+    (tmp_path / "kallsyms").write_text("".join(f"{a:x} {k} f_{a:x}\n" for a, k in zip(starts, kinds, strict=True)))
+    functions = [start for start, kind in zip(starts, kinds, strict=True) if kind in "tTwW"]
+    symbols = KernelSymbols(str(tmp_path / "kallsyms"))
+    for _ in range(20_000):
+        address = draw.choice(functions) + draw.randrange(-300, 300)
+        begin = functions[bisect_right(functions, address) - 1] if address >= functions[0] else None
+        expected = KERNEL if begin is None else Frame(f"f_{begin:x}", "kernel", "")
+        assert symbols.frame(address) == expected
 
 
 def test_own_symbols_that_are_not_sorted_are_found(tmp_path: Path) -> None:
