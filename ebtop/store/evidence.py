@@ -50,7 +50,7 @@ class CollectionFacts(NamedTuple):
     hertz: int
     """CPU samples a second and CPU when it began; each stack says what its samples stand for (`period_ns`)."""
     min_latency_ms: float
-    """Connects that took less and did not fail have no record."""
+    """Connects that took less have no record."""
     filters: str
     """What the kernel was asked to let through, for people; "" = everything."""
     title: str
