@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ebtop.kernel import syscall
 
@@ -12,6 +13,7 @@ _OWN = "/proc/thread-self/ns/net"
 _NAMED = "/run/netns"
 _COUNTERS = "/proc/thread-self/net/snmp"
 _COUNTERS_MAX = 16 << 10
+_PATHS_MAX = 8
 
 
 def own() -> int:
@@ -19,12 +21,13 @@ def own() -> int:
     return os.stat(_OWN).st_ino
 
 
-def find() -> dict[int, str]:
-    """Inode number to a path that opens the namespace, for every one that a process or a name holds.
+def find() -> dict[int, list[str]]:
+    """Inode number to some paths that open the namespace, for every one that a process or a name holds.
 
-    Nothing is kept open: a descriptor would keep a namespace alive that its container has given up.
+    More than one, because a process may be gone in a moment. Nothing is kept open: a descriptor would keep a namespace
+    alive that its container has given up.
     """
-    found: dict[int, str] = {}
+    found: dict[int, list[str]] = {}
     for pid in os.listdir("/proc"):
         if pid.isdecimal():
             _note(found, f"/proc/{pid}/ns/net")
@@ -52,17 +55,15 @@ def tcp_counters() -> bytes:
 
 
 @contextlib.contextmanager
-def inside(inode: int, path: str) -> Iterator[None]:
+def inside(inode: int, paths: Sequence[str]) -> Iterator[None]:
     """Run the body in another namespace, this thread only.
 
-    Raises OSError when the namespace is gone, or the path now leads to another one.
+    Raises OSError when the namespace is gone, or all paths lead to other ones now.
     """
     home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        target = _open(inode, paths)
         try:
-            if os.fstat(target).st_ino != inode:
-                raise ProcessLookupError(3, "the namespace is gone")
             syscall.setns(target, syscall.CLONE_NEWNET)
         finally:
             os.close(target)
@@ -74,6 +75,18 @@ def inside(inode: int, path: str) -> Iterator[None]:
         os.close(home)
 
 
-def _note(found: dict[int, str], path: str) -> None:
+def _open(inode: int, paths: Sequence[str]) -> int:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(target).st_ino == inode:
+                return target
+            os.close(target)
+    raise ProcessLookupError(errno.ESRCH, "the namespace is gone")
+
+
+def _note(found: dict[int, list[str]], path: str) -> None:
     with contextlib.suppress(OSError):
-        found.setdefault(os.stat(path).st_ino, path)
+        paths = found.setdefault(os.stat(path).st_ino, [])
+        if len(paths) < _PATHS_MAX:
+            paths.append(path)

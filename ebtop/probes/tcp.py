@@ -102,7 +102,7 @@ class TcpProbe(Probe):
             raise AssertionError(f"bpf/tcp.c has {layout.fields}")
         self._row = struct.Struct(layout.format)
         self._holders = SocketHolders(context.hierarchy)
-        self._namespaces: dict[int, str] = {}
+        self._namespaces: dict[int, list[str]] = {}
         self._namespaces_found = -_FIND_NAMESPACES_S
         self._next_scan = 0.0
         self._quiet = False
@@ -179,11 +179,11 @@ class TcpProbe(Probe):
         home = netns.own()
         before, self._walks = self._walks, {}
         parts, read = [self._walk(home, before.get(home), now)], [home]
-        others = [(inode, path) for inode, path in self._namespaces.items() if inode != home]
+        others = [(inode, paths) for inode, paths in self._namespaces.items() if inode != home]
         missed = max(0, len(others) - _MAX_NAMESPACES)
-        for inode, path in others[:_MAX_NAMESPACES]:
+        for inode, paths in others[:_MAX_NAMESPACES]:
             try:
-                with netns.inside(inode, path):
+                with netns.inside(inode, paths):
                     parts.append(self._walk(inode, before.get(inode), now))
                 read.append(inode)
             except OSError:

@@ -433,6 +433,16 @@ def test_namespaces_that_were_not_read_are_counted(monkeypatch: pytest.MonkeyPat
     assert read.netns_missed >= min(2, others)
 
 
+def test_a_namespace_is_entered_by_whoever_is_still_in_it() -> None:
+    """The first that was found to be in it has ended, and the second number is another process's now."""
+    gone, another = "/proc/4194305/ns/net", "/proc/self/ns/net"
+    with net.NetLab() as lab:
+        with netns.inside(lab.a.inode, [gone, another, lab.a.path]):
+            assert netns.own() == lab.a.inode
+        with pytest.raises(OSError, match="gone"), netns.inside(lab.a.inode, [gone, another]):
+            pytest.fail("that is no way into it")
+
+
 def test_every_open_connection_is_seen_once(client: Actor, server: Actor) -> None:
     """More of them than the kernel's buffer for one read holds."""
     with Collector(["tcp"]) as collected:
