@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from ebtop.process.identity import Identity, mount_namespace, read_identity
 from ebtop.process.mappings import MappedFile, Mapping, Mappings, read_mappings
@@ -109,9 +109,8 @@ class Processes:
             return self._update(pid, self._by_pid.get(pid), reread=True)
         return None
 
-    def learn(self, pid: int, mappings: Iterable[Mapping]) -> None:
+    def learn(self, pid: int, found: Mappings) -> None:
         """Take what a process that ended, or executed another program, had mapped until then."""
-        found = Mappings(mappings)
         now = self._update(pid, self._by_pid.get(pid), reread=True)
         if now is None or not len(now.mappings):
             identity = now.identity if now is not None else _ENDED

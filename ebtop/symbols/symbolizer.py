@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
-from ebtop.process.mappings import MappedFile, Mapping
+from ebtop.process.mappings import MappedFile, Mapping, Mappings
 from ebtop.process.processes import PROCESSES_MAX, Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
 from ebtop.store.unnamed import ENDED, KERNEL, UNKNOWN, jit_frame, unnamed_frame
@@ -87,7 +87,7 @@ class Symbolizer:
         """Whether anything is known of a process; false for one that ended before."""
         return self._processes.get(pid) is not None
 
-    def note_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
+    def note_mappings(self, pid: int, mappings: Mappings) -> None:
         """What a process had mapped when it ended or executed another program: samples of it may be named later."""
         self._processes.learn(pid, mappings)
 

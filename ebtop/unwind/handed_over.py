@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import NamedTuple
 
-from ebtop.process.mappings import Mapping
+from ebtop.process.mappings import Mapping, Mappings
 
 _KEPT_MAX = 2048
 _LONGEST_WAIT_S = 5.0
@@ -37,7 +37,7 @@ class _Gone(NamedTuple):
 
     at: float
     """When the latest of them ended."""
-    programs: list[Sequence[Mapping]]
+    programs: list[Mappings]
 
 
 _NEVER = _Gone(0.0, [])
@@ -85,16 +85,17 @@ class HandedOver:
                 self._settled_at = moment
             self._changed.notify_all()
 
-    def put_mappings(self, pid: int, mappings: Sequence[Mapping]) -> None:
+    def put_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
         """What a process had mapped until it ended, or executed another program."""
+        packed = Mappings(mappings)  # of many processes, and a few at most were sampled
         with self._changed:
             now = self._clock()
             before = self._gone.pop(pid, _NEVER).programs[1 - _PROGRAMS_MAX :]
-            self._gone[pid] = _Gone(now, [*before, mappings])
+            self._gone[pid] = _Gone(now, [*before, packed])
             while len(self._gone) > _KEPT_MAX or next(iter(self._gone.values())).at < now - _GONE_S:
                 self._gone.popitem(last=False)
 
-    def take_mappings(self, pid: int) -> list[Sequence[Mapping]]:
+    def take_mappings(self, pid: int) -> list[Mappings]:
         """What was put for a process since the last time, oldest first."""
         with self._changed:
             return list(self._gone.pop(pid, _NEVER).programs)

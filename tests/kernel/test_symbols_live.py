@@ -188,7 +188,7 @@ def test_process_that_ended_before_it_was_looked_at(
     """Only what the kernel told of its mappings is left."""
     target = run(build("target", TARGET))
     address = target.ask("functions")[1]
-    mappings = list(read_mappings(target.pid))
+    mappings = read_mappings(target.pid)
     target.end()
     assert one(symbolizer, target.pid, address).name == "[process ended]"
     symbolizer.note_mappings(target.pid, mappings)
@@ -203,7 +203,7 @@ def test_program_that_another_one_took_the_place_of(
     other = build("other", OTHER, "-no-pie")
     target = run(build("target", TARGET))
     address = target.ask("functions")[1]
-    mappings = list(read_mappings(target.pid))
+    mappings = read_mappings(target.pid)
     (later,) = target.ask(f"!{other}")
     assert one(symbolizer, target.pid, address).kind == "unknown"
     symbolizer.note_mappings(target.pid, mappings)

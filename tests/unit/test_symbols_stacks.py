@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebtop.process.mappings import read_mappings
+from ebtop.process.mappings import Mappings, read_mappings
 from ebtop.store.records import Frame
 from ebtop.store.unnamed import KERNEL
 from ebtop.symbols.frames import NamedStack, StackCache
@@ -101,7 +101,7 @@ def test_a_process_that_is_gone_may_still_be_told_of(symbolizer: Symbolizer) -> 
     with mapped(library) as (base, inode):
         address = function_in(library, base, "local_function")
         assert names(symbolizer.stack(pid, [address], [])) != ["local_function"]
-        symbolizer.note_mappings(pid, [m for m in read_mappings(os.getpid()) if m.file.inode == inode])
+        symbolizer.note_mappings(pid, Mappings(m for m in read_mappings(os.getpid()) if m.file.inode == inode))
         symbolizer.stack(os.getpid(), [address], [])  # its file is found through somebody who has it mapped
         assert names(symbolizer.stack(pid, [address], [])) == ["local_function"]
 

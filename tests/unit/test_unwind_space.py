@@ -198,7 +198,7 @@ def test_mappings_of_a_process_that_is_gone_are_given_once_oldest_first() -> Non
     handed_over.put_mappings(7, shell)
     handed_over.put_mappings(8, compiler)
     handed_over.put_mappings(7, compiler)
-    assert handed_over.take_mappings(7) == [shell, compiler]
+    assert list(map(list, handed_over.take_mappings(7))) == [shell, compiler]
     assert handed_over.take_mappings(7) == []
     for _ in range(100):
         handed_over.put_mappings(8, shell)
