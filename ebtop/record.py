@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebtop.allocator import keep_compact
 from ebtop.command import Command
 from ebtop.ending import on_signal
 from ebtop.errors import EbtopError
+from ebtop.kernel.allocator import keep_compact
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.session import LiveSource
