@@ -66,7 +66,10 @@ class Process:
         return self.mappings.find(address) or self.previous.find(address)
 
     def locate(self, address: int) -> tuple[int, int] | None:
-        """A number for the mapping that `find` would find, and which byte of its file an address is."""
+        """A number for the mapping that `find` would find, and which byte of its file an address is.
+
+        The number is negative for what was mapped before the last change.
+        """
         located = self.mappings.locate(address)
         if located is not None:
             return located

@@ -198,6 +198,8 @@ class Symbolizer:
         if located is None:
             return None
         index, offset = located
+        if index < 0 and process.alive:
+            return None  # where something was, something else may have been loaded since
         place = places.get(index)
         return self._frames.get((*place, offset)) if place is not None else None
 
