@@ -94,6 +94,20 @@ def test_other_mappings_are_looked_at_anew(symbolizer: Symbolizer, clock: Clock)
     assert not any(frame.module == library.name for frame in frames)
 
 
+def test_another_library_in_the_place_of_one_that_was_unloaded(symbolizer: Symbolizer, clock: Clock) -> None:
+    first, second = compiled("stacks.so", "-shared", "-fPIC"), compiled("once.so", "-shared", "-fPIC")
+    with mapped(first) as (base, _):
+        one, other = (function_in(first, base, name) for name in ("local_function", "global_function"))
+        symbolizer.stack(os.getpid(), [one], [])
+    clock.now += 10
+    symbolizer.note_process(os.getpid())
+    assert symbolizer.stack(os.getpid(), [one], []).frames[0].module == first.name
+    clock.now += 10
+    with mapped(second) as (again, _):
+        assert again == base, "the kernel takes the first gap that is large enough"
+        assert symbolizer.stack(os.getpid(), [other], []).frames[0].module == second.name
+
+
 def test_a_process_that_is_gone_may_still_be_told_of(symbolizer: Symbolizer) -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(pid, 0)
