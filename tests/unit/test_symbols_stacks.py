@@ -98,7 +98,7 @@ def test_another_library_in_the_place_of_one_that_was_unloaded(symbolizer: Symbo
     first, second = compiled("stacks.so", "-shared", "-fPIC"), compiled("once.so", "-shared", "-fPIC")
     with mapped(first) as (base, _):
         one, other = (function_in(first, base, name) for name in ("local_function", "global_function"))
-        symbolizer.stack(os.getpid(), [one], [])
+        symbolizer.stack(os.getpid(), [other, one], [])
     clock.now += 10
     symbolizer.note_process(os.getpid())
     assert symbolizer.stack(os.getpid(), [one], []).frames[0].module == first.name
