@@ -23,6 +23,7 @@
 #define UNWIND_MAPPINGS 1024	/* user space says how many */
 #define UNWIND_PROCESSES 4096
 #define RULE_CACHE_BITS 13
+#define RULES_CACHED (1 << RULE_CACHE_BITS)
 #define WINDOW_BYTES 1024
 
 #define FRAMES_A_ROUND 8
@@ -161,9 +162,9 @@ BPF_F_TABLE("array", u32, u64, unwind_uses, UNWIND_TABLES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct unwind_mapping, unwind_mappings, UNWIND_MAPPINGS, BPF_F_MMAPABLE);
 BPF_HASH(unwind_processes, u32, struct unwind_process, UNWIND_PROCESSES);
 BPF_F_TABLE("array", u32, struct unwind_control, unwind_control, 1, BPF_F_MMAPABLE);
-BPF_ARRAY(unwind_cache, struct cached_rule, 1 << RULE_CACHE_BITS);
-/* Where in the cache the rule with a hash may be; the last one: where the next new rule goes. */
-BPF_ARRAY(unwind_cached, u64, (1 << RULE_CACHE_BITS) + 1);
+BPF_ARRAY(unwind_cache, struct cached_rule, RULES_CACHED);
+/* Where in the cache the rule with a hash may be; and, in one more, where the next new rule goes. */
+BPF_ARRAY(unwind_cached, u64, RULES_CACHED + 1);
 BPF_RINGBUF_OUTPUT(unwind_raw, 128);
 
 BPF_PERCPU_ARRAY(walk_scratch, struct walk, 1);
@@ -274,11 +275,31 @@ inlined u32 search_rule(struct walk *walk, u64 pc)
 	return 0;
 }
 
+/* Puts the rule that was found into the cache; returns where, and RULES_CACHED where that can't be. */
+inlined u32 put_cached(struct walk *walk, u64 hash)
+{
+	u32 at_next = RULES_CACHED, where;
+	u64 *next = unwind_cached.lookup(&at_next);
+	struct cached_rule *cached;
+
+	if (!next)
+		return RULES_CACHED;
+	where = *next & RULES_CACHED - 1;
+	*next = where + 1;
+	cached = unwind_cache.lookup(&where);
+	if (!cached)
+		return RULES_CACHED;
+	cached->low = walk->rule_half[0];
+	cached->high = walk->rule_half[1];
+	cached->check = hash ^ walk->rule_half[0] ^ walk->rule_half[1];
+	return where;
+}
+
 /* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 when there is one. */
 inlined u32 find_rule(struct walk *walk, u64 pc)
 {
-	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *at, *next_new;
-	u32 slot = hash >> (64 - RULE_CACHE_BITS), end = 1 << RULE_CACHE_BITS, where;
+	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *at;
+	u32 slot = hash >> (64 - RULE_CACHE_BITS), where, end;
 	struct cached_rule *last = unwind_cache.lookup(&walk->cached), *cached;
 
 	if (last) {
@@ -290,8 +311,7 @@ inlined u32 find_rule(struct walk *walk, u64 pc)
 		}
 	}
 	at = unwind_cached.lookup(&slot);
-	next_new = unwind_cached.lookup(&end);
-	if (!at || !next_new)
+	if (!at)
 		return END_NO_TABLE;
 	where = *at;
 	cached = unwind_cache.lookup(&where);
@@ -299,15 +319,7 @@ inlined u32 find_rule(struct walk *walk, u64 pc)
 		end = search_rule(walk, pc);
 		if (end)
 			return end;
-		where = *next_new & (1 << RULE_CACHE_BITS) - 1;
-		*next_new = where + 1;
-		cached = unwind_cache.lookup(&where);
-		if (!cached)
-			return 0;
-		cached->low = walk->rule_half[0];
-		cached->high = walk->rule_half[1];
-		cached->check = hash ^ walk->rule_half[0] ^ walk->rule_half[1];
-		*at = where;
+		*at = where = put_cached(walk, hash);
 	}
 	if (last)
 		last->next = where;
