@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ebtop import __version__
 from ebtop.errors import EbtopError, UsageError
+from ebtop.hashing import leave_out_openssl
 from ebtop.text import clean
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of the contract: 0 done, 1 could not, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_standard_error()
+    leave_out_openssl()
     _leave_deleted_directory()
     try:
         return _run(arguments)

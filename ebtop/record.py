@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ebtop.command import Command
 from ebtop.ending import on_signal
 from ebtop.errors import EbtopError
-from ebtop.kernel.allocator import keep_compact
+from ebtop.kernel.allocator import CompactHeap
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.session import LiveSource
@@ -62,17 +62,17 @@ def record(options: RecordOptions) -> int:
     """
     if options.max_bytes < _MIN_BYTES * options.files:
         raise EbtopError(f"{size(options.max_bytes)} is too little", "", f"give --max-size {options.files}M or more")
-    keep_compact()
+    heap = CompactHeap()
     rotation = Rotation(options.output, options.max_bytes, options.files, force=options.force)
     command = Command(options.command) if options.command else None
     try:
-        return _record(options, rotation, command)
+        return _record(options, rotation, command, heap)
     finally:
         if command is not None:
             command.give_up()
 
 
-def _record(options: RecordOptions, rotation: Rotation, command: Command | None) -> int:
+def _record(options: RecordOptions, rotation: Rotation, command: Command | None, heap: CompactHeap) -> int:
     spec = options.filter_spec
     if command is not None:
         spec = spec._replace(pids=frozenset({command.pid}), children=True)
@@ -90,6 +90,7 @@ def _record(options: RecordOptions, rotation: Rotation, command: Command | None)
 
         def take(batch: Batch) -> None:
             recorder.take(batch if passes is None else selected(batch, passes))
+            heap.give_back()
 
         _end_on_signal(source, command)
         source.open()
