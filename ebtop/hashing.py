@@ -16,6 +16,7 @@ def leave_out_openssl() -> None:
 
     Does nothing where hashlib is in use already, or Python was built without code of its own (Fedora).
     """
-    sha2 = any(all(map(find_spec, names)) for names in _OWN_SHA2)
-    if "hashlib" not in sys.modules and _OPENSSL not in sys.modules and sha2 and all(map(find_spec, _OWN)):
+    if "hashlib" in sys.modules or _OPENSSL in sys.modules:
+        return
+    if all(map(find_spec, _OWN)) and any(all(map(find_spec, names)) for names in _OWN_SHA2):
         sys.modules[_OPENSSL] = None  # type: ignore[assignment]

@@ -62,17 +62,17 @@ def record(options: RecordOptions) -> int:
     """
     if options.max_bytes < _MIN_BYTES * options.files:
         raise EbtopError(f"{size(options.max_bytes)} is too little", "", f"give --max-size {options.files}M or more")
-    heap = CompactHeap()
     rotation = Rotation(options.output, options.max_bytes, options.files, force=options.force)
     command = Command(options.command) if options.command else None
     try:
-        return _record(options, rotation, command, heap)
+        return _record(options, rotation, command)
     finally:
         if command is not None:
             command.give_up()
 
 
-def _record(options: RecordOptions, rotation: Rotation, command: Command | None, heap: CompactHeap) -> int:
+def _record(options: RecordOptions, rotation: Rotation, command: Command | None) -> int:
+    heap = CompactHeap()
     spec = options.filter_spec
     if command is not None:
         spec = spec._replace(pids=frozenset({command.pid}), children=True)

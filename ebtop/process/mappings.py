@@ -78,8 +78,10 @@ class Mappings:
         return 400 + 32 * len(self._starts)
 
     def __contains__(self, address: int) -> bool:
-        index = bisect_right(self._starts, address) - 1
-        return index >= 0 and address < self._ends[index]
+        return self.locate(address) is not None
+
+    def __getitem__(self, number: int) -> Mapping:
+        return Mapping(self._starts[number], self._ends[number], self._offsets[number], self._files[number])
 
     def __iter__(self) -> Iterator[Mapping]:
         return map(Mapping, self._starts, self._ends, self._offsets, self._files)
@@ -93,10 +95,8 @@ class Mappings:
 
     def find(self, address: int) -> Mapping | None:
         """The mapping an address lies in."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0 or address >= self._ends[index]:
-            return None
-        return Mapping(self._starts[index], self._ends[index], self._offsets[index], self._files[index])
+        located = self.locate(address)
+        return self[located[0]] if located is not None else None
 
 
 def read_mappings(pid: int) -> Mappings:

@@ -62,11 +62,8 @@ class Process:
     def nbytes(self) -> int:
         return 600 + self.mappings.nbytes + self.previous.nbytes
 
-    def find(self, address: int) -> Mapping | None:
-        return self.mappings.find(address) or self.previous.find(address)
-
     def locate(self, address: int) -> tuple[int, int] | None:
-        """A number for the mapping that `find` would find, and which byte of its file an address is.
+        """The number of the mapping that an address lies in, and which byte of its file that is.
 
         The number is negative for what was mapped before the last change.
         """
@@ -75,6 +72,10 @@ class Process:
             return located
         located = self.previous.locate(address)
         return (~located[0], located[1]) if located is not None else None
+
+    def mapping(self, number: int) -> Mapping:
+        """The mapping with a number that `locate` gave."""
+        return self.mappings[number] if number >= 0 else self.previous[~number]
 
 
 class Processes:

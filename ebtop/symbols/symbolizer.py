@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
-from ebtop.process.mappings import MappedFile, Mapping, Mappings
+from ebtop.process.mappings import MappedFile, Mappings
 from ebtop.process.processes import PROCESSES_MAX, Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
 from ebtop.store.unnamed import ENDED, KERNEL, UNKNOWN, jit_frame, unnamed_frame
@@ -197,55 +197,52 @@ class Symbolizer:
         located = process.locate(address)
         if located is None:
             return None
-        index, offset = located
-        if index < 0 and process.alive:
+        number, offset = located
+        if number < 0 and process.alive:
             return None  # where something was, something else may have been loaded since
-        place = places.get(index)
+        place = places.get(number)
         return self._frames.get((*place, offset)) if place is not None else None
 
     def _find_user_frame(self, process: Process, address: int) -> tuple[Frame, bool]:
         """The function at an address, and whether it will always be this one."""
-        mapping = process.find(address)
-        if mapping is None:
+        located = process.locate(address)
+        if located is None:
             return UNKNOWN, False
+        number, offset = located
+        mapping = process.mapping(number)
         binary = self._binaries.get(process, mapping)
         self._modules.note(mapping.file, binary, lambda: self._binaries.why_unreadable(process, mapping))
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
-            return self._compiled_frame(process, mapping, address), False
-        place = binary.serial, mapping.file.label
-        located = process.locate(address)
-        if located is not None:
-            self._places(process)[located[0]] = place
-        key = (*place, _file_offset(mapping, address))
+            return self._compiled_frame(process, mapping.file, address, offset), False
+        place = self._places(process)[number] = binary.serial, mapping.file.label
+        key = (*place, offset)
         frame = self._frames.get(key)
         if frame is None:
-            frame = _native_frame(binary, mapping, address)
+            frame = _native_frame(binary, mapping.file, offset)
             self._frames.put(key, frame)
         return frame, True
 
-    def _compiled_frame(self, process: Process, mapping: Mapping, address: int) -> Frame:
+    def _compiled_frame(self, process: Process, file: MappedFile, address: int, offset: int) -> Frame:
         """Of code that was made at run time, or of a file that can not be read."""
-        file = mapping.file
         anonymous = not file.on_disk or file.path.startswith(_MEMORY_FILES)
         # A JVM's own tables are newer than a perf map that jcmd wrote once.
         frame = self._java.frame(process, address) if anonymous else None
         frame = frame or self._perf_maps.frame(process, address)
         if frame is None and anonymous and file.path not in _SPECIAL_AREAS:
             return jit_frame(process.program)
-        return frame or _unnamed(file, _file_offset(mapping, address))
+        return frame or _unnamed(file, offset)
 
 
-def _native_frame(binary: Binary, mapping: Mapping, address: int) -> Frame:
-    offset = _file_offset(mapping, address)
+def _native_frame(binary: Binary, file: MappedFile, offset: int) -> Frame:
     elf_address = binary.address(offset)
     if elf_address is None:
-        return _unnamed(mapping.file, offset)
+        return _unnamed(file, offset)
     raw = binary.name(elf_address)
     if not raw:
-        return _unnamed(mapping.file, elf_address, binary.function_start(elf_address))
+        return _unnamed(file, elf_address, binary.function_start(elf_address))
     name = printable(raw)
-    frame = Frame(demangle(name), "native", mapping.file.label)
+    frame = Frame(demangle(name), "native", file.label)
     # Programs may call a C++ function of their own "clone": that is no entry, as its mangled name shows.
     return frame._replace(name=name) if is_entry(frame) else frame
 
@@ -258,10 +255,6 @@ def _unnamed(file: MappedFile, offset: int, function: int | None = None) -> Fram
     if function is not None:
         return unnamed_frame(file.label, function, is_function=True)
     return unnamed_frame(file.label, offset)
-
-
-def _file_offset(mapping: Mapping, address: int) -> int:
-    return address - mapping.start + mapping.offset
 
 
 def _lookup_addresses(pointers: Sequence[int]) -> list[int]:

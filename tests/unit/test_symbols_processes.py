@@ -60,7 +60,7 @@ def test_mappings_are_read_once_while_nothing_changes(machine: Machine, known: P
     for _ in range(100):
         process = known.get(10)
         assert process is not None
-        assert process.find(0x1800)
+        assert process.locate(0x1800)
         machine.now += 1
     assert machine.map_readings == 1
 
@@ -73,8 +73,8 @@ def test_another_program_keeps_the_old_mappings_for_late_samples(machine: Machin
     process = known.get(10)
     assert process is not None
     assert process.generation != before.generation
-    assert process.find(0x5800)
-    assert process.find(0x1800)
+    assert process.locate(0x5800)
+    assert process.locate(0x1800)
 
 
 def test_pid_used_again_shares_nothing(machine: Machine, known: Processes) -> None:
@@ -83,8 +83,8 @@ def test_pid_used_again_shares_nothing(machine: Machine, known: Processes) -> No
     machine.now += CHECK_S
     process = known.get(10)
     assert process is not None
-    assert process.find(0x5800)
-    assert process.find(0x1800) is None
+    assert process.locate(0x5800)
+    assert process.locate(0x1800) is None
 
 
 def test_ended_process_is_kept(machine: Machine, known: Processes) -> None:
@@ -94,7 +94,7 @@ def test_ended_process_is_kept(machine: Machine, known: Processes) -> None:
     process = known.get(10)
     assert process is not None
     assert not process.alive
-    assert process.find(0x1800)
+    assert process.locate(0x1800)
     assert known.reread(process) is process
 
 
@@ -104,7 +104,7 @@ def test_zombie_has_no_mappings_but_had_some(machine: Machine, known: Processes)
     machine.now += CHECK_S
     process = known.get(10)
     assert process is not None
-    assert process.find(0x1800)
+    assert process.locate(0x1800)
 
 
 def test_unknown_pid(machine: Machine, known: Processes) -> None:
@@ -119,7 +119,7 @@ def test_mappings_are_read_again_for_a_new_address_but_not_all_the_time(machine:
         assert known.reread(process) is process
     machine.now += CHECK_S
     process = known.reread(process)
-    assert process.find(0x9800)
+    assert process.locate(0x9800)
     assert machine.map_readings == 2
 
 
