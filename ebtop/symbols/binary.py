@@ -62,6 +62,14 @@ class Binary:
         """Where the function at an ELF virtual address begins, for one without a name; None where not known."""
         return self._starts.covering(address)
 
+    def extent(self, address: int) -> tuple[int, int]:
+        """[begin, end) around an ELF virtual address, all of which `name` and `function_start` answer alike."""
+        around = [table.extent(address) for table in (self._functions, self._plt, self._starts)]
+        begin, end = max(begin for begin, _ in around), min(end for _, end in around)
+        for border in (self._entry, self._entry + _ENTRY_SPAN):
+            begin, end = (max(begin, border), end) if border <= address else (begin, min(end, border))
+        return (begin, end) if begin <= address < end else (address, address + 1)
+
     def name(self, address: int) -> bytes | None:
         """The function at an ELF virtual address, as in the symbol table (mangled); None where not known."""
         name = self._functions.name(address)

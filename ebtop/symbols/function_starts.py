@@ -50,6 +50,16 @@ class FunctionStarts:
             return None
         return self._base + self._starts[index]
 
+    def extent(self, address: int) -> tuple[int, int]:
+        """[begin, end) around an address, all of which `covering` answers alike."""
+        at = address - self._base
+        index = bisect_right(self._starts, at) - 1
+        begin, end = 0, self._starts[index + 1] if index + 1 < len(self._starts) else _SPAN
+        if index >= 0:
+            begin, behind = self._starts[index], self._starts[index] + self._sizes[index]
+            begin, end = (begin, min(end, behind)) if at < behind else (behind, end)
+        return self._base + begin, self._base + end
+
 
 NOWHERE = FunctionStarts(0, array("I"), array("I"))
 """Of a file that does not tell."""

@@ -14,8 +14,8 @@ from ebtop.process.pause import pause
 
 DIGITS = 16
 """Of an address, which a line begins with: "ffffffff81000000 T name", and for modules "\\t[module]" after that."""
-_PIECE_BYTES = 1 << 14
-_PIECES_OPEN = 8
+_PIECE_BYTES = 1 << 13
+_PIECES_OPEN = 16
 _FUNCTION_TYPES = b"tTwW"
 _TOLD = re.compile(rb"^(?!0+ )[0-9a-f]{%d} [%s] " % (DIGITS, _FUNCTION_TYPES), re.MULTILINE)
 """Matches what the line of a function begins with, unless its address is hidden."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
@@ -20,6 +20,7 @@ FIX = "sysctl -w kernel.kptr_restrict=0, or run with CAP_SYSLOG (kptr_restrict=1
 RELOAD_S = 10.0
 """Seconds between two readings for addresses that may be newer than the last; doubles while nothing changed."""
 RELOAD_MAX_S = 80.0
+_RECENT_MAX, _RECENT_BYTES = 4096, 110
 
 
 class KernelSymbols:
@@ -35,6 +36,8 @@ class KernelSymbols:
         self._interval = RELOAD_S
         self._known = Spans()
         """Those of the kernel's own that were seen: a profile has a few hundred, at thousands of addresses."""
+        self._recent: dict[int, Frame] = {}
+        """Those of them that lie at these addresses: calls return to the same ones."""
         self._cache = FrameCache(1 << 20)
         self.generation = 0
         """Another number once names may be others than before."""
@@ -47,11 +50,28 @@ class KernelSymbols:
 
     @property
     def memory_bytes(self) -> int:
-        return self._core.nbytes + self._later.nbytes + self._known.nbytes + self._cache.nbytes
+        return (
+            self._core.nbytes
+            + self._later.nbytes
+            + self._known.nbytes
+            + self._cache.nbytes
+            + len(self._recent) * _RECENT_BYTES
+        )
+
+    def frames(self, addresses: Sequence[int]) -> list[Frame]:
+        """The functions at kernel addresses."""
+        recent = self._recent
+        return [recent.get(address) or self.frame(address) for address in addresses]
 
     def frame(self, address: int) -> Frame:
         """The function at a kernel address."""
-        known = self._known.find(address) or self._cache.get(address)
+        known = self._known.find(address)
+        if known is not None:
+            if len(self._recent) >= _RECENT_MAX:
+                self._recent.clear()
+            self._recent[address] = known
+            return known
+        known = self._cache.get(address)
         if known is not None:
             return known
         if self._read_at is None:
@@ -81,6 +101,7 @@ class KernelSymbols:
         if changed:
             self._cache.clear()
             self._known.clear()
+            self._recent.clear()
             self.generation += 1
 
     def _read(self, offset: int) -> None:

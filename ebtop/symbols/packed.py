@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-BLOCK = 8192
-"""Bytes of names compressed together; decompressing one costs about 20 us and is paid once a new address."""
+BLOCK = 4096
+"""Bytes of names compressed together; decompressing one costs about 10 us and is paid once a new address."""
 NAME_MAX = 2048
 """Longer names (deep C++ templates) are cut here, in bytes."""
 

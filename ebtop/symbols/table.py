@@ -56,6 +56,25 @@ class SymbolTable:
                 return self._best_name(starts[i], at)
         return None
 
+    def extent(self, address: int) -> tuple[int, int]:
+        """[begin, end) around an address, all of which `name` answers alike."""
+        at = address - self._base
+        starts, sizes = self._starts, self._sizes
+        index = bisect_right(starts, at) - 1
+        end = starts[index + 1] if index + 1 < len(starts) else SPAN
+        begin = 0
+        if index >= 0 and at - starts[index] < sizes[index]:
+            begin = starts[index]
+            aliases = range(bisect_left(starts, begin), index + 1)
+            end = min(end, *[begin + sizes[i] for i in aliases if at - begin < sizes[i]])
+            begin = max(begin, *[begin + sizes[i] for i in aliases if at - begin >= sizes[i]], 0)
+        else:
+            for i in range(index, max(index - _NESTED_MAX, -1), -1):
+                if at - starts[i] < sizes[i]:
+                    return address, address + 1
+                begin = max(begin, starts[i] + sizes[i])
+        return self._base + begin, self._base + end
+
     def next_start(self, address: int) -> int | None:
         """Address of the first function that begins after an address."""
         index = bisect_right(self._starts, address - self._base)
