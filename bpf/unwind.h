@@ -6,28 +6,37 @@
  * small programs:
  *
  *   the probe's ──► unwind_native, again and again, some frames a round ──► the probe's, which stores it
+ *                        └► unwind_file and back, where the kernel is asked which file is mapped
  *
  * While the chain is not loaded, the tail call returns and frame pointers have to do. What this walk can't finish for
  * want of knowledge (a new process, a new library, a table not built yet) goes to user space as registers and a copy
  * of the stack, under a hash that stands in for the stack's own.
  *
  * User space writes the shared maps, ebtop/unwind: one array for each binary's table, so that what a table takes
- * comes and goes with it, and one array with the executable mappings of all processes.
+ * comes and goes with it, and one array with the executable mappings of the processes that are sampled often. Of all
+ * others the walk asks the kernel which file is mapped where, and their addresses become places in files: programs
+ * that end in a moment need nobody who follows what they map, and have the same stacks each time they run.
  */
 #ifndef EBTOP_USER_STACK_H
 #define EBTOP_USER_STACK_H
 
+#include "cpython.h"
+#include "mapped_file.h"
 #include "stack.h"
 
 #define UNWIND_TABLES 2048
 #define UNWIND_MAPPINGS 1024	/* user space says how many */
 #define UNWIND_PROCESSES 4096
+#define UNWIND_FILES 1024
+#define STRANGERS 1024
+#define SAMPLES_OF_A_STRANGER 32	/* then it is worth to have its mappings told */
 #define RULE_CACHE_BITS 13
 #define RULES_CACHED (1 << RULE_CACHE_BITS)
 #define WINDOW_BYTES 1024
 
 #define FRAMES_A_ROUND 8
 #define ROUNDS 16		/* 33 tail calls are allowed at most */
+#define CALLS_ASKING 29		/* with those to `unwind_file`; no Python functions are walked then */
 #define MAPPING_STEPS 13	/* of a binary search among all of one process */
 #define ROW_STEPS 12		/* among all rows of a page of code */
 #define PAGE_SHIFT 12
@@ -101,6 +110,26 @@ struct unwind_process {
 };
 RECORD_LAYOUT(unwind_process);
 
+/* A file that may be mapped anywhere. Its bytes lie at offset + `address` of the table. */
+struct unwind_file {
+	u64 address;
+	u32 table;
+	u32 number;		/* never another file's */
+};
+
+/*
+ * A place in a file, in a stack instead of an address: the file's number and the offset in bytes. Bit 62 is set, as in
+ * no address: those of programs are below it, those of the kernel have bit 63.
+ */
+#define PLACE_IN_FILE (1ULL << 62)
+#define PLACE_OFFSET_BITS 40
+
+/* A process whose mappings nobody told, and how often it was sampled. */
+struct stranger {
+	u32 pid;
+	u32 samples;
+};
+
 /* Shared with user space. */
 struct unwind_control {
 	u32 epoch;		/* another one when a table came or went: what is cached is void */
@@ -137,6 +166,12 @@ struct walk {
 	u32 first_after;
 	u32 rounds;
 	u32 end;		/* known before the first step */
+	u64 bias;		/* of the mapping that was asked for last: what takes an address to the table's ... */
+	u64 place;		/* ... and to a place in the file */
+	u32 table;
+	u32 asks;		/* which file is mapped where; otherwise the process's mappings are known */
+	u64 mapped[MAPPED_FILE_WORDS];
+	u64 node[MAPLE_NODE_WORDS];
 	u64 saved[17];		/* by a signal: r8..r15, di, si, bp, bx, dx, ax, cx, sp, ip */
 	u64 window[WINDOW_BYTES / 8];	/* of the stack */
 };
@@ -151,6 +186,12 @@ struct raw_stack {
 	u32 tid;
 	u32 after;
 	u32 bytes;		/* of `stack`, whose first byte is at the registers' rsp, rounded down to RAW_CHUNK */
+	u32 is_file;		/* what is mapped at `missed` is a file, which is: */
+	u32 device;
+	u64 inode;
+	u64 file_bytes;
+	u64 written;
+	u64 written_ns;
 	char stack[RAW_CHUNK * RAW_CHUNKS];
 };
 RECORD_LAYOUT(raw_stack);
@@ -161,6 +202,9 @@ BPF_ARRAY_OF_MAPS(unwind_tables, "unwind_table", UNWIND_TABLES);
 BPF_F_TABLE("array", u32, u64, unwind_uses, UNWIND_TABLES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct unwind_mapping, unwind_mappings, UNWIND_MAPPINGS, BPF_F_MMAPABLE);
 BPF_HASH(unwind_processes, u32, struct unwind_process, UNWIND_PROCESSES);
+BPF_F_TABLE("array", u32, struct unwind_file, unwind_files, UNWIND_FILES, BPF_F_MMAPABLE);
+BPF_HASH(unwind_file_numbers, struct file_key, u32, UNWIND_FILES);	/* in unwind_files */
+BPF_ARRAY(unwind_strangers, struct stranger, STRANGERS);
 BPF_F_TABLE("array", u32, struct unwind_control, unwind_control, 1, BPF_F_MMAPABLE);
 BPF_ARRAY(unwind_cache, struct cached_rule, RULES_CACHED);
 /* Where in the cache the rule with a hash may be; and, in one more, where the next new rule goes. */
@@ -168,8 +212,14 @@ BPF_ARRAY(unwind_cached, u64, RULES_CACHED + 1);
 BPF_RINGBUF_OUTPUT(unwind_raw, 128);
 
 BPF_PERCPU_ARRAY(walk_scratch, struct walk, 1);
-BPF_PROG_ARRAY(unwind_programs, 2);
-enum { UNWIND_NATIVE, UNWIND_DONE };
+/*
+ * A jump to a slot is patched in one program after the other when the slot is filled. So there is one slot more that
+ * the walk goes on by, which is filled before the one that it begins by.
+ */
+BPF_PROG_ARRAY(unwind_programs, 4);
+enum { UNWIND_NATIVE, UNWIND_DONE, UNWIND_FILE, UNWIND_ON };
+
+#define ASK_FOR_FILE 0x1000	/* no enum walk_end: the walk goes on once it is known which file that code is in */
 
 static u64 (*current_task_btf)(void) = (void *)158;
 static u64 (*task_pt_regs)(u64 task) = (void *)175;
@@ -177,6 +227,11 @@ static u64 (*task_pt_regs)(u64 task) = (void *)175;
 inlined struct unwind_rule *rule_of(struct walk *walk)
 {
 	return (struct unwind_rule *)walk->rule_half;
+}
+
+inlined struct mapped_file *mapped_of(struct walk *walk)
+{
+	return (struct mapped_file *)walk->mapped;
 }
 
 inlined int table_word(void *table, u32 index, u64 *value)
@@ -235,13 +290,11 @@ inlined int take_cached(struct walk *walk, struct cached_rule *cached, u64 hash)
 	return (cached->check ^ walk->rule_half[0] ^ walk->rule_half[1]) == hash;
 }
 
-/* The rule for code at `pc` by way of the process's mappings, into rule-> Returns an enum walk_end, 0 if found. */
-inlined u32 search_rule(struct walk *walk, u64 pc)
+/* The table for code at `pc` by way of the process's mappings, into walk-> Returns an enum walk_end, 0 if found. */
+inlined u32 find_table(struct walk *walk, u64 pc)
 {
-	u32 low = walk->first_mapping, count = walk->mappings, half, middle, id;
+	u32 low = walk->first_mapping, count = walk->mappings, half, middle;
 	struct unwind_mapping *mapping;
-	void *table;
-	u64 *uses;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAPPING_STEPS; i++) {
@@ -258,7 +311,23 @@ inlined u32 search_rule(struct walk *walk, u64 pc)
 	mapping = unwind_mappings.lookup(&low);
 	if (!mapping || !count || pc < mapping->start || pc >= mapping->end)
 		return END_NO_MAPPING;
-	id = mapping->table;
+	walk->table = mapping->table;
+	walk->bias = mapping->bias;
+	return 0;
+}
+
+/* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 if found. */
+inlined u32 search_rule(struct walk *walk, u64 pc)
+{
+	u32 id, end = 0;
+	void *table;
+	u64 *uses;
+
+	if (!walk->asks)
+		end = find_table(walk, pc);
+	if (end)
+		return end;
+	id = walk->table;
 	if (id == TABLE_MISSING)
 		return END_NO_TABLE;
 	if (id == TABLE_NONE) {
@@ -267,7 +336,7 @@ inlined u32 search_rule(struct walk *walk, u64 pc)
 		return 0;
 	}
 	table = unwind_tables.lookup(&id);
-	if (!table || !read_rule(walk, table, pc - mapping->bias))
+	if (!table || !read_rule(walk, table, pc - walk->bias))
 		return END_NO_TABLE;
 	uses = unwind_uses.lookup(&id);
 	if (uses)
@@ -298,7 +367,8 @@ inlined u32 put_cached(struct walk *walk, u64 hash)
 /* The rule for code at `pc`, into rule-> Returns an enum walk_end, 0 when there is one. */
 inlined u32 find_rule(struct walk *walk, u64 pc)
 {
-	u64 hash = (pc ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *at;
+	u64 place = walk->asks ? pc + walk->place : pc;
+	u64 hash = (place ^ walk->salt) * 0x9E3779B97F4A7C15ULL, *at;
 	u32 slot = hash >> (64 - RULE_CACHE_BITS), where, end;
 	struct cached_rule *last = unwind_cache.lookup(&walk->cached), *cached;
 
@@ -451,9 +521,18 @@ inlined u32 step_by_rule(struct walk *walk, u64 pc)
 /* To the caller of a frame, which is added to the stack. Returns an enum walk_end, 0 to go on. */
 inlined u32 step(struct walk *walk, struct stack *stack)
 {
-	u64 pc = walk->ip - walk->after, depth;
-	u32 end = find_rule(walk, pc), kind;
+	u64 pc = walk->ip - walk->after, depth = stack->depth;
+	u32 end, kind;
 
+	if (walk->asks) {
+		if (pc < mapped_of(walk)->start || pc >= mapped_of(walk)->end)
+			return ASK_FOR_FILE;
+		depth -= 1;
+		if (depth >= STACK_DEPTH)
+			return END_TOO_DEEP;
+		stack->address[depth] += walk->place;
+	}
+	end = find_rule(walk, pc);
 	if (end)
 		return end;
 	kind = rule_of(walk)->cfa_kind;
@@ -478,6 +557,40 @@ inlined u32 step(struct walk *walk, struct stack *stack)
 	return 0;
 }
 
+/*
+ * Which file is mapped where the walk has come to, and its table. In a program of its own, which is called back from:
+ * with the search of the tree in each step, the verifier would have to follow too many ways.
+ */
+int unwind_file(void *ctx)
+{
+	int first = 0;
+	struct walk *walk = walk_scratch.lookup(&first);
+	struct mapped_file *mapped;
+	struct unwind_file *file;
+	u64 mm = 0;
+	u32 *number;
+
+	if (!walk)
+		return 0;
+	READ(task_struct, mm, &mm, bpf_get_current_task());
+	mapped = mapped_of(walk);
+	walk->end = END_NO_MAPPING;
+	if (find_mapped_file(mm, walk->ip - walk->after, mapped, walk->node)) {
+		walk->end = END_NO_TABLE;
+		number = unwind_file_numbers.lookup(&mapped->key);
+		file = number ? unwind_files.lookup(number) : 0;
+		if (file) {
+			walk->end = 0;
+			walk->table = file->table;
+			walk->bias = mapped->start - mapped->offset - file->address;
+			walk->place = (PLACE_IN_FILE | (u64)file->number << PLACE_OFFSET_BITS) + mapped->offset - mapped->start;
+		}
+	}
+	unwind_programs.call(ctx, UNWIND_ON);
+	count(LOST_SCRATCH);
+	return 0;
+}
+
 int unwind_native(void *ctx)
 {
 	int first = 0;
@@ -493,10 +606,16 @@ int unwind_native(void *ctx)
 			break;
 		end = step(walk, stack);
 	}
-	if (!end && ++walk->rounds < ROUNDS) {
-		unwind_programs.call(ctx, UNWIND_NATIVE);
+	if (!end && ++walk->rounds < (walk->asks ? CALLS_ASKING : ROUNDS)) {
+		unwind_programs.call(ctx, UNWIND_ON);
 		count(LOST_SCRATCH);
 		return 0;
+	}
+	if (end == ASK_FOR_FILE) {
+		walk->rounds += 2;
+		if (walk->rounds < CALLS_ASKING)
+			unwind_programs.call(ctx, UNWIND_FILE);
+		end = END_NO_PROCESS;
 	}
 	stack->cut = end ? end : END_TOO_DEEP;
 	unwind_programs.call(ctx, UNWIND_DONE);
@@ -521,6 +640,44 @@ inlined int read_registers(u64 from, u64 *registers)
 	if (bpf_probe_read_kernel(registers, REGISTERS * sizeof(u64), (void *)(from + OFFSET(pt_regs, r15))))
 		return 0;
 	return (registers[SAVED_CS] & USER_MODE) == USER_MODE;
+}
+
+/* Whether this process is better not told to user space: it may end in a moment. */
+inlined int is_stranger(void)
+{
+	u32 pid = current_tgid(), slot = pid % STRANGERS;
+	struct stranger *stranger = unwind_strangers.lookup(&slot);
+
+	if (!stranger)
+		return 1;
+	if (stranger->pid != pid) {
+		stranger->pid = pid;
+		stranger->samples = 0;
+	}
+	stranger->samples++;
+	if (stranger->samples < SAMPLES_OF_A_STRANGER)
+		return 1;
+	stranger->samples = 0;
+	return 0;
+}
+
+/* Whether the kernel can be asked which files the current process has mapped, and that is enough. */
+inlined int ask_for_files(struct walk *walk)
+{
+	u32 pid = current_tgid();
+	int first = 0;
+	struct unwind_control *control = unwind_control.lookup(&first);
+
+	if (!has_mapping_tree() || !CONSTANT(unwind, ask_for_files) || !control)
+		return 0;
+	/* Where Python functions run among the native ones is known by address. */
+	if (cpython_processes.lookup(&pid) || !is_stranger())
+		return 0;
+	walk->asks = 1;
+	mapped_of(walk)->end = 0;
+	walk->cached = ~0;
+	walk->salt = (u64)control->epoch * 0xD1B54A32D192ED03ULL; /* no process's generation is 0 */
+	return 1;
 }
 
 /* Whether user space has told the mappings of the current process; takes them. */
@@ -568,6 +725,7 @@ inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
 	walk->window_at = 0;
 	walk->after = 0;
 	walk->first_after = 0;
+	walk->asks = 0;
 	walk->interrupted = 1;
 	if (!registers || !read_registers(registers, walk->registers)) {
 		registers = saved_registers(task);
@@ -591,7 +749,7 @@ inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
 	walk->from = registers;
 	stack->address[0] = walk->ip;
 	stack->depth = 1;
-	if (!take_process(walk, mm))
+	if (!take_process(walk, mm) && !ask_for_files(walk))
 		walk->end = END_NO_PROCESS;
 	unwind_programs.call(ctx, UNWIND_NATIVE);
 	fill_stack(ctx, stack, BPF_F_USER_STACK);
@@ -623,11 +781,13 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 	struct walk *walk = walk_scratch.lookup(&first);
 	struct unwind_control *control = unwind_control.lookup(&first);
 	struct raw_stack *raw = 0;
+	struct file_key *file;
 	u64 id = bpf_get_current_pid_tgid(), from;
 	u32 end = stack->cut;
 
 	if (!walk || !control || !walk->from || !wants_more(end))
 		return 0;
+	file = &mapped_of(walk)->key;
 	if (control->credit > 0) {
 		__sync_fetch_and_add(&control->credit, -1);
 		raw = unwind_raw.ringbuf_reserve(sizeof(*raw));
@@ -649,6 +809,12 @@ inlined u64 hand_over_stack(void *ctx, struct stack *stack)
 	raw->tid = id;
 	raw->after = walk->first_after;
 	raw->bytes = 0;
+	raw->is_file = walk->asks && end == END_NO_TABLE;
+	raw->device = file->device;
+	raw->inode = file->inode;
+	raw->file_bytes = file->bytes;
+	raw->written = file->written;
+	raw->written_ns = file->written_ns;
 	from = raw->registers[SAVED_RSP] & ~(RAW_CHUNK - 1ULL);
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < RAW_CHUNKS; i++) {

@@ -129,7 +129,8 @@ class Module:
             chain = list(group)
             try:
                 for (program, hook), code in chain:
-                    self._load(program, hook, code)
+                    if program not in self._programs:  # which may fill several slots
+                        self._load(program, hook, code)
                 for attachment, _ in chain:
                     self._attach(attachment)
             except LoadError as error:

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ebtop.kernel import syscall
@@ -29,22 +30,34 @@ _MISC_COMM_EXEC = 1 << 13
 _PROT_EXEC = 4
 _HEAD_WORD, _TAIL_WORD = 128, 129
 """data_head and data_tail of struct perf_event_mmap_page, in words of 8 bytes."""
-_HEADER = struct.Struct("=IHH")
-_MMAP2_RECORD = struct.Struct("=8xII QQQ IIQQ II")
-_TASK_RECORD = struct.Struct("=8xIIII")
+_HEADER = struct.Struct("=IHHI")
+"""struct perf_event_header, and the pid with which all records here begin."""
+_PARENT_AND_TID = struct.Struct("=12xII")
+"""Of forks and ends."""
+_MMAP2_RECORD = struct.Struct("=16x QQQ IIQQ II")
+_TIME = struct.Struct("=Q")
 _PATH_AT = 72
 _PAGES, _PAGES_OF_MANY, _MANY_CPUS = 32, 16, 8
 """Of each CPU's buffer; smaller ones where there are many."""
-_WAKE_BYTES = 2048
-"""A buffer that takes in so much more is ready to be read: what one or two programs tell from start to end."""
+_WAKE_BYTES = 16 << 10
+"""A buffer that takes in so much more is ready to be read: what some dozen programs tell from start to end."""
 
 
-class NewMapping(NamedTuple):
-    """Executable memory was mapped, or memory became executable (PERF_RECORD_MMAP2)."""
+MAPPED, EXECUTED, FORKED, ENDED = range(4)
+"""Memory was mapped, or became executable (PERF_RECORD_MMAP2); exec, so that the address space is another one
+(PERF_RECORD_COMM); a process, not a thread, began (PERF_RECORD_FORK); the first thread of one ended
+(PERF_RECORD_EXIT)."""
 
-    time: int
-    """CLOCK_MONOTONIC, ns, as bpf_ktime_get_ns(). All of these start with it."""
-    pid: int
+SideBandEvent = tuple[int, int, int, int, bytes]
+"""When, by CLOCK_MONOTONIC in ns as bpf_ktime_get_ns(); which of these; the pid; FORKED: the parent's, else 0;
+MAPPED: one record or several as the kernel wrote them, for `mappings`, as of most processes nobody wants to know.
+
+No class: a build makes thousands in a second."""
+
+
+class Mapped(NamedTuple):
+    """What a record of MAPPED says."""
+
     start: int
     length: int
     offset: int
@@ -53,31 +66,6 @@ class NewMapping(NamedTuple):
     inode: int
     path: bytes
     """As the process sees it; "//anon" and such for what is no file."""
-
-
-class NewProgram(NamedTuple):
-    """exec: the address space is another one (PERF_RECORD_COMM)."""
-
-    time: int
-    pid: int
-
-
-class Forked(NamedTuple):
-    """A process, not a thread (PERF_RECORD_FORK)."""
-
-    time: int
-    pid: int
-    parent: int
-
-
-class Ended(NamedTuple):
-    """The first thread of a process ended (PERF_RECORD_EXIT)."""
-
-    time: int
-    pid: int
-
-
-SideBandEvent = NewMapping | NewProgram | Forked | Ended
 
 
 class SideBand:
@@ -101,11 +89,10 @@ class SideBand:
         return [buffer.fd for buffer in self._buffers]
 
     def read(self) -> list[SideBandEvent]:
-        """What came since the last time, in order."""
+        """What came since the last time, that of one CPU behind that of another."""
         events: list[SideBandEvent] = []
         for buffer in self._buffers:
             self.lost += buffer.read(events)
-        events.sort(key=lambda event: event.time)
         return events
 
     def close(self) -> None:
@@ -143,15 +130,31 @@ class _Buffer:
         self._control[_TAIL_WORD] = head
         lost = at = 0
         while at < len(data):
-            kind, misc, size = _HEADER.unpack_from(data, at)
-            record = data[at : at + size]
-            at += size
-            if kind == _RECORD_LOST:
-                lost += int.from_bytes(record[16:24], "little")
-            else:
-                event = _event(kind, misc, record)
-                if event is not None:
-                    events.append(event)
+            # The shortest records have two words behind the header, and each has its time at the end.
+            kind, misc, size, pid = _HEADER.unpack_from(data, at)
+            begin, at = at, at + size
+            time = _TIME.unpack_from(data, at - _TIME.size)[0]
+            if kind == _RECORD_MMAP2:
+                while at < len(data):
+                    # A program that starts maps one file after the other: what comes in a row is one event.
+                    kind, _, size, following = _HEADER.unpack_from(data, at)
+                    if kind != _RECORD_MMAP2 or following != pid:
+                        break
+                    at += size
+                events.append((time, MAPPED, pid, 0, data[begin:at]))
+            elif kind == _RECORD_FORK:
+                parent, _ = _PARENT_AND_TID.unpack_from(data, begin)
+                if pid != parent:
+                    events.append((time, FORKED, pid, parent, b""))
+            elif kind == _RECORD_EXIT:
+                _, tid = _PARENT_AND_TID.unpack_from(data, begin)
+                if pid == tid:
+                    events.append((time, ENDED, pid, 0, b""))
+            elif kind == _RECORD_COMM:
+                if misc & _MISC_COMM_EXEC:
+                    events.append((time, EXECUTED, pid, 0, b""))
+            elif kind == _RECORD_LOST:
+                lost += int.from_bytes(data[begin + 16 : begin + 24], "little")
         return lost
 
     def close(self) -> None:
@@ -162,18 +165,13 @@ class _Buffer:
         os.close(self.fd)
 
 
-def _event(kind: int, misc: int, record: bytes) -> SideBandEvent | None:
-    """None for what nobody here wants: threads, names, data."""
-    time = int.from_bytes(record[-8:], "little")
-    if kind == _RECORD_MMAP2:
-        pid, _, start, length, offset, major, minor, inode, _, protection, _ = _MMAP2_RECORD.unpack_from(record)
-        if not protection & _PROT_EXEC:
-            return None
-        path = record[_PATH_AT : record.index(b"\0", _PATH_AT)]
-        return NewMapping(time, pid, start, length, offset, os.makedev(major, minor), inode, path)
-    pid, parent, tid, _ = _TASK_RECORD.unpack_from(record)
-    if kind == _RECORD_FORK:
-        return Forked(time, pid, parent) if pid != parent else None
-    if kind == _RECORD_EXIT:
-        return Ended(time, pid) if pid == tid else None
-    return NewProgram(time, pid) if kind == _RECORD_COMM and misc & _MISC_COMM_EXEC else None
+def mappings(records: bytes) -> Iterator[Mapped]:
+    """What some records of MAPPED say, one behind the other; not of memory that can't be executed."""
+    at = 0
+    while at < len(records):
+        start, length, offset, major, minor, inode, _, protection, _ = _MMAP2_RECORD.unpack_from(records, at)
+        if protection & _PROT_EXEC:
+            path_at = at + _PATH_AT
+            path = records[path_at : records.index(b"\0", path_at)]
+            yield Mapped(start, length, offset, os.makedev(major, minor), inode, path)
+        at += _HEADER.unpack_from(records, at)[2]

@@ -58,6 +58,11 @@ class Process:
         self.unreadable: set[MappedFile] = set()
         """Files that could not be opened since the last check."""
 
+    @classmethod
+    def ended(cls, pid: int) -> Process:
+        """One that nobody looked at while it lived."""
+        return cls(pid, _ENDED, Mappings(), Mappings(), time.monotonic(), alive=False)
+
     @property
     def nbytes(self) -> int:
         return 600 + self.mappings.nbytes + self.previous.nbytes

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ebtop import precedence
 from ebtop.probes.stacks import RawSample
+from ebtop.process.places import has_addresses
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
@@ -88,7 +89,7 @@ class NamingThread:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        symbolizer = Symbolizer()
+        symbolizer = Symbolizer(files=self._handed_over.files)
         symbolizer.note_interpreters()
         self._on_interpreters(symbolizer.interpreter_changes())
         while (work := self._queue.get()) is not None:
@@ -103,6 +104,7 @@ class NamingThread:
         if late := [sample for waiting in self._late.values() for sample, _ in waiting]:
             # Nobody walks any more: what is there now is all.
             self._sink(Batch(time.time_ns(), [self._record(symbolizer, self._with_stack(s)) for s in late]))
+        self._handed_over.files.close()
 
     def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
@@ -158,7 +160,7 @@ class NamingThread:
 
     def _learn_of_gone(self, symbolizer: Symbolizer, work: _Work) -> None:
         """Of the processes sampled those that ended, or execute another program now."""
-        pids = {sample.pid for sample in work.samples if sample.pid}
+        pids = {sample.pid for sample in work.samples if sample.handed_over or has_addresses(sample.user)}
         if not pids:
             return
         for pid in pids:

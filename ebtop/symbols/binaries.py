@@ -9,6 +9,7 @@ from collections import OrderedDict
 from ebtop.process.elf import BytesReader, ElfError, ElfFile, FileReader
 from ebtop.process.mappings import MappedFile, Mapping, read_mappings
 from ebtop.process.open_mapped import look_at_mapped, open_mapped, why_not_opened
+from ebtop.process.places import FileKey, KnownFile
 from ebtop.process.processes import Process, Processes
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.debug_files import debug_file
@@ -21,9 +22,6 @@ _SETTLED_NS = 10 * 10**9
 not another file's so soon after."""
 _VDSO = b"[vdso]"
 _VDSO_MAX = 1 << 20
-
-FileKey = tuple[int, int, int, int]
-"""Device, inode, modification time in ns, size. Not the build id: anyone can write another file's into his own."""
 
 
 class NotElf:
@@ -61,6 +59,21 @@ class Binaries:
             if mapping.file in process.unreadable:
                 return None
             binary = self._open(process, mapping)
+        return binary if isinstance(binary, Binary) else None
+
+    def of_file(self, file: KnownFile, fd: int | None = None) -> Binary | None:
+        """The symbols of a file that stacks have places in; None as above. `fd` is this file, or None."""
+        if file.mapping.file.path == _VDSO:
+            return self._own_vdso(file.mapping.end - file.mapping.start)
+        binary = self._by_key.get(file.key)
+        if binary is None and fd is not None and _key(os.fstat(fd)) == file.key:
+            binary = self._load(fd, os.fsdecode(file.mapping.file.path), "")
+            self._by_key.put(file.key, binary)
+        elif binary is None:
+            process = self._processes.get(file.pid) or Process.ended(file.pid)
+            binary = self._open(process, file.mapping) if file.mapping.file not in process.unreadable else None
+            if self._keys.get((process.generation, file.mapping.file)) != file.key:
+                return None  # another file has taken its place
         return binary if isinstance(binary, Binary) else None
 
     def why_unreadable(self, process: Process, mapping: Mapping) -> str:

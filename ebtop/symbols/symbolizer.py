@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
 from ebtop.process.mappings import MappedFile, Mappings
+from ebtop.process.places import PLACE_IN_FILE, Files, has_addresses
 from ebtop.process.processes import PROCESSES_MAX, Process, Processes
 from ebtop.store.records import Frame, ModuleFacts
-from ebtop.store.unnamed import ENDED, KERNEL, UNKNOWN, jit_frame, unnamed_frame
+from ebtop.store.unnamed import KERNEL, UNKNOWN, jit_frame
 from ebtop.symbols.binaries import Binaries
-from ebtop.symbols.binary import Binary
-from ebtop.symbols.demangle import demangle
-from ebtop.symbols.entry import is_complete, is_entry
+from ebtop.symbols.entry import is_complete
+from ebtop.symbols.file_frames import native_frame, unnamed
 from ebtop.symbols.frames import FrameCache, NamedStack, StackCache
 from ebtop.symbols.interpreters import GONE, Change, Interpreters, is_named_python, running_pythons
 from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.perf_maps import PerfMaps
-from ebtop.text import printable
+from ebtop.symbols.placed_frames import PlacedFrames
 
 _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
@@ -46,18 +46,23 @@ class Symbolizer:
         cache_bytes: int = 16 << 20,
         clock: Callable[[], float] = time.monotonic,
         kernel: KernelSymbols | None = None,
+        files: Files | None = None,
     ) -> None:
-        """`cache_bytes` bounds the symbols of binaries and perf maps; the largest one alone may exceed it."""
+        """`cache_bytes` bounds the symbols of binaries and perf maps; the largest one alone may exceed it.
+
+        `files`: what places in stacks are places in.
+        """
         self.kernel = kernel if kernel is not None else KernelSymbols(clock=clock)
         self._processes = Processes(clock)
         self._binaries = Binaries(self._processes, cache_bytes - cache_bytes // _PERF_MAP_SHARE)
         self._java = JavaNames(self._processes, clock)
         self._perf_maps = PerfMaps(cache_bytes // _PERF_MAP_SHARE, clock)
+        self._modules = NewModules()
         self._frames = FrameCache(_FRAMES_BYTES)
+        self._placed = PlacedFrames(files or Files(), self._binaries, self._modules, self._frames)
         self._stacks = StackCache(_STACKS_BYTES)
         self._places_of: dict[int, dict[int, tuple[int, str]]] = {}
         """By the generation of a process; those of the newest ones."""
-        self._modules = NewModules()
         self._interpreters = Interpreters(self._binaries, clock)
 
     @property
@@ -65,7 +70,7 @@ class Symbolizer:
         """Bytes of memory taken by all tables and caches, estimated."""
         parts = (
             self.kernel, self._processes, self._binaries, self._java, self._perf_maps, self._modules,
-            self._interpreters,
+            self._interpreters, self._placed,
         )  # fmt: skip
         caches = self._frames.nbytes + self._stacks.nbytes + _PLACES_BYTES * len(self._places_of)
         return sum(part.memory_bytes for part in parts) + caches
@@ -116,11 +121,16 @@ class Symbolizer:
     ) -> NamedStack:
         """Name the frames of one stack.
 
-        `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them; `truncated_user` says
-        that the user stack is known to be cut, `whole_user` that it is known not to be. `interpreted` are the Python
-        functions as bpf/cpython.h hands them over, which may be cut too.
+        `user` and `kernel` are instruction pointers, leaf first, as bpf_get_stack gives them, or (user) places in
+        files; `truncated_user` says that the user stack is known to be cut, `whole_user` that it is known not to be.
+        `interpreted` are the Python functions as bpf/cpython.h hands them over, which may be cut too.
         """
-        process = self._processes.get(pid) if pid else None
+        process = None
+        # Places need none, and of a stack that is whole without a frame there is nothing to find out.
+        if pid and (has_addresses(user) or interpreted or not (user or whole_user) or self._placed.run_python(user)):
+            process = self._processes.get(pid)
+            if process is not None:
+                user = self._placed.addresses(user, process.mappings)
         generation = process.generation if process is not None else 0
         key = (
             generation, self.kernel.generation, len(user), len(kernel), truncated_user, whole_user,
@@ -130,7 +140,7 @@ class Symbolizer:
         if named is not None:
             return named
         user_frames, user_lasts = self._user_frames(process, _lookup_addresses(user))
-        kernel_frames = [self.kernel.frame(address) for address in _lookup_addresses(kernel)]
+        kernel_frames = self.kernel.frames(_lookup_addresses(kernel))
         kernel_frames.reverse()
         kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
         complete = is_complete(user_frames[::-1], kernel_thread=kernel_thread, truncated=truncated_user)
@@ -145,12 +155,14 @@ class Symbolizer:
     def _user_frames(self, process: Process | None, addresses: Sequence[int]) -> tuple[list[Frame], bool]:
         """Leaf first; and whether they will always be these, for this process as it is now."""
         if process is None:
-            return [ENDED] * len(addresses), not addresses
+            return self._placed.frames(addresses)
         frames, last = [], True
         places = self._places(process)
         for address in addresses:
             frame = self._known_frame(process, places, address)
-            if frame is None:
+            if frame is None and address >= PLACE_IN_FILE:
+                frame, last = self._placed.frame(address), False
+            elif frame is None:
                 if address not in process.mappings:
                     # A library may have been loaded since they were read.
                     process, last = self._processes.reread(process), False
@@ -219,7 +231,7 @@ class Symbolizer:
         key = (*place, offset)
         frame = self._frames.get(key)
         if frame is None:
-            frame = _native_frame(binary, mapping.file, offset)
+            frame = native_frame(binary, mapping.file, offset)
             self._frames.put(key, frame)
         return frame, True
 
@@ -231,30 +243,7 @@ class Symbolizer:
         frame = frame or self._perf_maps.frame(process, address)
         if frame is None and anonymous and file.path not in _SPECIAL_AREAS:
             return jit_frame(process.program)
-        return frame or _unnamed(file, offset)
-
-
-def _native_frame(binary: Binary, file: MappedFile, offset: int) -> Frame:
-    elf_address = binary.address(offset)
-    if elf_address is None:
-        return _unnamed(file, offset)
-    raw = binary.name(elf_address)
-    if not raw:
-        return _unnamed(file, elf_address, binary.function_start(elf_address))
-    name = printable(raw)
-    frame = Frame(demangle(name), "native", file.label)
-    # Programs may call a C++ function of their own "clone": that is no entry, as its mangled name shows.
-    return frame._replace(name=name) if is_entry(frame) else frame
-
-
-def _unnamed(file: MappedFile, offset: int, function: int | None = None) -> Frame:
-    """A frame without a symbol, by where its function begins, or by its own address if that is not known (by its offset
-    in the file if even that is not known)."""
-    if not file.label:
-        return UNKNOWN
-    if function is not None:
-        return unnamed_frame(file.label, function, is_function=True)
-    return unnamed_frame(file.label, offset)
+        return frame or unnamed(file, offset)
 
 
 def _lookup_addresses(pointers: Sequence[int]) -> list[int]:

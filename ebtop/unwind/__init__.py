@@ -14,7 +14,7 @@ from ebtop.kernel.attach import TailCall
 from ebtop.kernel.module import Attachment
 from ebtop.unwind.ends import End
 
-_NATIVE, _DONE = 0, 1
+_NATIVE, _DONE, _FILE, _ON = range(4)
 """Slots of unwind_programs, bpf/unwind.h."""
 _KERNEL_STACK_BYTES = 16 << 10
 
@@ -60,13 +60,15 @@ class UnwindTables:
         # In this order: a walk must not begin before there is something at its end.
         return (
             Attachment(stores, TailCall("unwind_programs", _DONE, prog_type)),
+            Attachment("unwind_file", TailCall("unwind_programs", _FILE, prog_type)),
+            Attachment("unwind_native", TailCall("unwind_programs", _ON, prog_type)),
             Attachment("unwind_native", TailCall("unwind_programs", _NATIVE, prog_type)),
         )
 
 
-CONSTANTS = {"unwind.kernel_stack_bytes": _KERNEL_STACK_BYTES}
+CONSTANTS = {"unwind.kernel_stack_bytes": _KERNEL_STACK_BYTES, "unwind.ask_for_files": 1}
 """What bpf/unwind.h wants to be told: the size of a task's kernel stack, where no helper finds its registers (before
-Linux 5.15)."""
+Linux 5.15); and whether the kernel may be asked which file is mapped where, if it is one that can be (since 6.1)."""
 
 
 WAYS = (UnwindTables.name, FramePointers.name)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from ebtop.process.elf import PF_X, BytesReader, ElfError, ElfFile, FileReader, Segment, file_to_address
 from ebtop.process.mappings import MappedFile, Mapping, read_mappings
 from ebtop.process.open_mapped import open_mapped
+from ebtop.process.places import FileKey
 from ebtop.process.processes import Processes
 from ebtop.unwind.arena import TABLE_MISSING, base_address
 from ebtop.unwind.jvms import GeneratedTable, is_generated
@@ -30,7 +31,7 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 class Binary:
     """One file that is mapped executable."""
 
-    __slots__ = ("base", "described", "key", "segments", "size", "table_number")
+    __slots__ = ("base", "described", "key", "segments", "shift", "size", "table_number")
 
     def __init__(self, key: Hashable, segments: tuple[Segment, ...], size: int) -> None:
         self.key = key
@@ -38,6 +39,8 @@ class Binary:
         """Of the file, in bytes."""
         self.segments = segments
         """Empty for what is no ELF file."""
+        self.shift = _shift(segments)
+        """What takes an offset in the file to an address, in all of its code; None where that differs."""
         self.table_number = TABLE_MISSING
         """In the kernel."""
         self.base = 0
@@ -77,7 +80,7 @@ class Binaries:
             return found[0]
         if mapping.file.path == VDSO:
             return self._remember(mapping.file, self._vdso_binary(), now)
-        fd = self._open(pid, mapping)
+        fd = self.open(pid, mapping)
         if fd is None:
             return found[0] if found is not None else None
         try:
@@ -94,7 +97,7 @@ class Binaries:
             return b""
         if binary.key == VDSO:
             return self._vdso
-        fd = self._open(pid, mapping)
+        fd = self.open(pid, mapping)
         if fd is None:
             return None
         if _key(os.fstat(fd)) != binary.key:
@@ -133,6 +136,15 @@ class Binaries:
                 self._rules.clear()
             rule = self._rules[binary, address] = table.rule(address)
         return rule
+
+    def open_hidden(self, binary: Binary, pid: int, mapping: Mapping) -> int | None:
+        """As `open`, of a file that its path does not lead to from here: in a container, or deleted."""
+        try:
+            if _key(os.stat(mapping.file.path)) == binary.key:
+                return None
+        except (OSError, ValueError):
+            pass
+        return self.open(pid, mapping)
 
     def add_generated(self, made: GeneratedTable) -> Binary:
         """The binary that stands for code a JVM generated, its table at hand."""
@@ -184,8 +196,8 @@ class Binaries:
                 self._by_key.pop(old.key, None)
         return binary
 
-    def _open(self, pid: int, mapping: Mapping) -> int | None:
-        """A file descriptor, the caller's to close."""
+    def open(self, pid: int, mapping: Mapping) -> int | None:
+        """What is mapped, as a file descriptor, the caller's to close; None when it can't be opened now."""
         if not mapping.file.on_disk:
             return None
         process = self._processes.get(pid)
@@ -211,7 +223,12 @@ def may_have_table(file: MappedFile) -> bool:
     return file.on_disk or file.path == VDSO or is_generated(file)
 
 
-def _key(status: os.stat_result) -> Hashable:
+def _shift(segments: tuple[Segment, ...]) -> int | None:
+    shifts = {segment.address - segment.offset for segment in segments if segment.flags & PF_X}
+    return shifts.pop() if len(shifts) == 1 else None
+
+
+def _key(status: os.stat_result) -> FileKey:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
-from ebtop.kernel.side_band import Forked, NewMapping, SideBandEvent
+from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, SideBandEvent
 from ebtop.process.mappings import Mapping
-from ebtop.unwind.binaries import Binaries
-from ebtop.unwind.handed_over import HandedOver
+from ebtop.unwind.binaries import Binaries, Binary, may_have_table
+from ebtop.unwind.handed_over import HandedOver, Program
 from ebtop.unwind.images import Image, Images
 from ebtop.unwind.installed import Installed
 from ebtop.unwind.jvms import GeneratedTable, Jvms
@@ -29,7 +30,9 @@ class Followed:
         self._images = Images()
         self._jvms = Jvms()
         self._changed: dict[int, None] = {}
-        """Processes with new mappings."""
+        """Processes that somebody wants to know of, and that have new mappings."""
+        self.needs_early = True
+        """Whether new processes have to be told to the kernel before they are sampled, most of them for nothing."""
         self._early = _EARLY_PER_S
         self._early_at = 0.0
 
@@ -46,35 +49,50 @@ class Followed:
             self._jvms.note(image.pid, image.mappings)
         return Rules(image, self._images, self._binaries, self._look_at_new_code)
 
-    def apply(self, event: SideBandEvent) -> None:
-        """Take in what a process did."""
-        gone = self._images.apply(event)
-        if gone is not None:
-            if gone.mappings:
+    def binary(self, image: Image, mapped: Mapping) -> Binary | None:
+        """What is mapped there; None where that is no file, or can't be opened now."""
+        return self._binaries.find(image.pid, mapped) if may_have_table(mapped.file) else None
+
+    def open_hidden(self, binary: Binary, image: Image, mapped: Mapping) -> int | None:
+        """What is mapped there, as a file descriptor, where its path does not lead to it from here."""
+        return self._binaries.open_hidden(binary, image.pid, mapped)
+
+    def apply(self, events: Iterable[SideBandEvent]) -> None:
+        """Take in what processes did."""
+        ended: list[tuple[int, Program]] = []
+        for kind, pid, parent, gone in self._images.apply(events):
+            if kind == MAPPED:
+                self._changed[pid] = None
+            if gone is not None:
                 # Also where it began and ended since the last round: it may have been sampled all the same.
-                self._handed_over.put_mappings(gone.pid, gone.mappings)
-            self._installed.remove(gone.pid)
-            self._jvms.forget(gone.pid)
-            self._remove_generated(gone.generated)
-        if isinstance(event, Forked):
-            self._installed.inherit(event.parent, event.pid)
-        elif isinstance(event, NewMapping):
-            self._changed[event.pid] = None
+                ended.append((pid, gone))
+                if isinstance(gone, Image):
+                    self._forget(gone)
+            if kind == FORKED:
+                self._installed.inherit(parent, pid)
+            elif kind == EXECUTED and self.needs_early:
+                self._images.get(pid)
+        self._handed_over.put_ended(ended)
 
     def install_changed(self, now: float) -> None:
-        """Tell the kernel what changed of the processes it knows, and of some that have just begun."""
+        """Tell the kernel what changed of the processes it knows, and where it needs that, of some that have begun."""
         self._early = min(_EARLY_PER_S, self._early + (now - self._early_at) * _EARLY_PER_S)
         self._early_at = now
         for pid in self._changed:
             image = self._images.known(pid)
-            if image is None or not image.changed:
-                continue
-            if pid not in self._installed:
-                if self._early < 1 or not image.whole:
-                    continue
-                self._early -= 1
-            self._install(image)
+            if image is not None and image.changed and (pid in self._installed or self._may_be_early(image)):
+                self._install(image)
         self._changed.clear()
+
+    def note_asking(self) -> None:
+        """The kernel's walker finds by itself which file is mapped where (since Linux 6.1)."""
+        self.needs_early = False
+
+    def _may_be_early(self, image: Image) -> bool:
+        may = self.needs_early and self._early >= 1 and image.whole
+        if may:
+            self._early -= 1
+        return may
 
     def install_sampled(self, image: Image) -> None:
         """Tell the kernel a process that was sampled, unless it knows it as it is."""
@@ -101,6 +119,11 @@ class Followed:
                 if image is not None and image.generated:
                     self._remove_generated(image.generated)
                     image.set_generated(())
+
+    def _forget(self, gone: Image) -> None:
+        self._installed.remove(gone.pid)
+        self._jvms.forget(gone.pid)
+        self._remove_generated(gone.generated)
 
     def _install(self, image: Image) -> None:
         self._installed.install(image)

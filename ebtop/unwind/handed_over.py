@@ -7,9 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ebtop.process.mappings import Mapping, Mappings
+from ebtop.process.mappings import Mappings
+from ebtop.process.places import Files
 
 _KEPT_MAX = 2048
 _LONGEST_WAIT_S = 5.0
@@ -32,15 +33,17 @@ class WalkedStack(NamedTuple):
     """As in struct stack of bpf/stack.h, see ebtop.unwind.ends."""
 
 
-class _Gone(NamedTuple):
-    """What a process had mapped, by the programs it executed."""
+class Program(Protocol):
+    """What a process ran until it ended, or executed another program."""
 
-    at: float
-    """When the latest of them ended."""
-    programs: list[Mappings]
+    def packed(self) -> Mappings:
+        """What it had mapped."""
+        ...
 
 
-_NEVER = _Gone(0.0, [])
+_Gone = tuple[float, list[Program]]
+"""When the latest of a process's programs ended, and those."""
+_NEVER: _Gone = (0.0, [])
 
 
 class HandedOver:
@@ -56,6 +59,8 @@ class HandedOver:
         self._told_at = float("inf")
         """So far it is known which processes are gone."""
         self._wake = _nobody
+        self.files = Files()
+        """What places in stacks are places in."""
 
     def begin(self, wake: Callable[[], None] = _nobody) -> None:
         """From now on somebody walks, whom `wake` tells that somebody waits."""
@@ -85,20 +90,22 @@ class HandedOver:
                 self._settled_at = moment
             self._changed.notify_all()
 
-    def put_mappings(self, pid: int, mappings: Iterable[Mapping]) -> None:
-        """What a process had mapped until it ended, or executed another program."""
-        packed = Mappings(mappings)  # of many processes, and a few at most were sampled
+    def put_ended(self, ended: Iterable[tuple[int, Program]]) -> None:
+        """Programs that ended, by pid; what they had mapped is asked for if they were sampled."""
         with self._changed:
             now = self._clock()
-            before = self._gone.pop(pid, _NEVER).programs[1 - _PROGRAMS_MAX :]
-            self._gone[pid] = _Gone(now, [*before, packed])
-            while len(self._gone) > _KEPT_MAX or next(iter(self._gone.values())).at < now - _GONE_S:
+            for pid, program in ended:
+                before = self._gone.pop(pid, None)
+                programs = [*before[1][1 - _PROGRAMS_MAX :], program] if before is not None else [program]
+                self._gone[pid] = now, programs
+            while self._gone and (len(self._gone) > _KEPT_MAX or next(iter(self._gone.values()))[0] < now - _GONE_S):
                 self._gone.popitem(last=False)
 
     def take_mappings(self, pid: int) -> list[Mappings]:
         """What was put for a process since the last time, oldest first."""
         with self._changed:
-            return list(self._gone.pop(pid, _NEVER).programs)
+            _, programs = self._gone.pop(pid, _NEVER)
+        return [program.packed() for program in programs]
 
     def wait(self, moment: float, longest_s: float) -> None:
         """Until it is known which processes were gone at a moment (time.monotonic), or nobody walks."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from ebtop.kernel.side_band import Ended, Forked, NewMapping, NewProgram, SideBandEvent
-from ebtop.process.mappings import MAPPINGS_MAX, Mapping, mapped_file, read_mappings
+from ebtop.kernel.side_band import ENDED, EXECUTED, FORKED, MAPPED, SideBandEvent, mappings
+from ebtop.process.mappings import MAPPINGS_MAX, Mapping, Mappings, mapped_file, read_mappings
 
 IMAGES_MAX = 4096
 READ_AGAIN_S = 0.5
 _ANONYMOUS = (b"//anon", b"")
+_RECORDS_BYTES = 256 << 10
 
 
 class Image:
@@ -30,6 +32,10 @@ class Image:
         """Code that was made at run time and of which there are tables: parts of `mappings`; not a child's."""
         self.read_at = 0.0
         self.set(mappings)
+
+    def packed(self) -> Mappings:
+        """Its mappings, to be kept."""
+        return Mappings(self.mappings)
 
     def set(self, mappings: Iterable[Mapping]) -> None:
         self.mappings = sorted(mappings)
@@ -53,6 +59,11 @@ class Image:
             return None
         return self.spans[at]
 
+    def add_told(self, record: bytes) -> None:
+        """Take in what the side band told."""
+        for mapping in _mappings(record):
+            self.add(mapping)
+
     def add(self, new: Mapping) -> None:
         """A mapping takes the place of what was there."""
         at = bisect_left(self.mappings, new)
@@ -75,24 +86,69 @@ def _with(mappings: list[Mapping], new: Mapping) -> list[Mapping]:
     return kept
 
 
+class Untold:
+    """What the side band told of a process that nobody asked about, unread: most end before anybody does."""
+
+    __slots__ = ("_records", "whole")
+
+    def __init__(self, records: bytes = b"", *, whole: bool) -> None:
+        self._records = records
+        """Of ebtop.kernel.side_band, one behind the other."""
+        self.whole = whole
+        """As in `Image`."""
+
+    def add(self, record: bytes) -> None:
+        if len(self._records) < _RECORDS_BYTES:
+            self._records += record
+        else:
+            self.whole = False
+
+    def child(self) -> Untold:
+        """Of a process forked from this one."""
+        return Untold(self._records, whole=self.whole)
+
+    def image(self, pid: int) -> Image:
+        image = Image(pid, (), whole=self.whole)
+        image.add_told(self._records)
+        return image
+
+    def packed(self) -> Mappings:
+        return self.image(0).packed()
+
+
+class Happened(NamedTuple):
+    """What a process did."""
+
+    kind: int
+    """As in ebtop.kernel.side_band: MAPPED of a process that is known, or any of the others."""
+    pid: int
+    parent: int = 0
+    gone: Image | Untold | None = None
+    """What there is of a process, or of its program, that is no more."""
+
+
 class Images:
     """Images by pid, the longest unused forgotten first. One thread only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_pid: OrderedDict[int, Image] = OrderedDict()
+        self._untold: OrderedDict[int, Untold] = OrderedDict()
+        """Of processes that are not in `_by_pid`, the longest running first."""
 
     def __len__(self) -> int:
-        return len(self._by_pid)
+        return len(self._by_pid) + len(self._untold)
 
     def known(self, pid: int) -> Image | None:
+        """The image of a process that somebody asked for before."""
         return self._by_pid.get(pid)
 
     def get(self, pid: int) -> Image:
         """The image of a process that was sampled; empty when nothing can be known any more."""
         image = self._by_pid.get(pid)
         if image is None:
-            image = self._keep(Image(pid, (), whole=False))
+            untold = self._untold.pop(pid, None)
+            image = self._keep(untold.image(pid) if untold is not None else Image(pid, (), whole=False))
         else:
             self._by_pid.move_to_end(pid)
         if not image.whole:
@@ -117,29 +173,40 @@ class Images:
         image.set(mappings)
         return True
 
-    def apply(self, event: SideBandEvent) -> Image | None:
-        """Take in what happened; returns the image of a process that ended or executed another program."""
-        if isinstance(event, NewMapping):
-            image = self._by_pid.get(event.pid)
-            if image is None:
-                image = self._keep(Image(event.pid, (), whole=False))
-            path, inode = event.path, event.inode
-            if path in _ANONYMOUS:
-                path, inode = b"", 0
-            file = mapped_file(event.device, inode, path)
-            image.add(Mapping(event.start, event.start + event.length, event.offset, file))
-            return None
-        if isinstance(event, Forked):
-            parent = self._by_pid.get(event.parent)
-            if parent is None or not parent.whole:
-                return self._by_pid.pop(event.pid, None)
-            earlier = self._by_pid.pop(event.pid, None)
-            self._keep(_child(parent, event.pid))
-            return earlier
-        image = self._by_pid.pop(event.pid, None)
-        if isinstance(event, NewProgram):
-            self._keep(Image(event.pid, (), whole=True))
-        return image if isinstance(event, (NewProgram, Ended)) else None
+    def apply(self, events: Iterable[SideBandEvent]) -> Iterator[Happened]:
+        """Take in what happened; yields, one by one, what may be of interest to others."""
+        by_pid, untold = self._by_pid, self._untold
+        for _, kind, pid, parent, record in events:
+            if kind == MAPPED:
+                told = untold.get(pid)
+                if told is not None:
+                    told.add(record)
+                elif (image := by_pid.get(pid)) is not None:
+                    image.add_told(record)
+                    yield Happened(kind, pid)
+                else:
+                    self._keep_untold(pid, Untold(record, whole=False))
+                continue
+            gone = untold.pop(pid, None) or by_pid.pop(pid, None)
+            if kind == FORKED:
+                self._fork(parent, pid)
+            elif kind == EXECUTED:
+                self._keep_untold(pid, Untold(whole=True))
+            if gone is not None or kind != ENDED:
+                yield Happened(kind, pid, parent, gone)
+
+    def _fork(self, parent: int, pid: int) -> None:
+        image = self._by_pid.get(parent)
+        if image is not None:
+            if image.whole:
+                self._keep(_child(image, pid))
+        elif (untold := self._untold.get(parent)) is not None and untold.whole:
+            self._keep_untold(pid, untold.child())
+
+    def _keep_untold(self, pid: int, untold: Untold) -> None:
+        self._untold[pid] = untold
+        if len(self._untold) > IMAGES_MAX:
+            self._untold.popitem(last=False)
 
     def _keep(self, image: Image) -> Image:
         self._by_pid[image.pid] = image
@@ -147,6 +214,13 @@ class Images:
         if len(self._by_pid) > IMAGES_MAX:
             self._by_pid.popitem(last=False)
         return image
+
+
+def _mappings(records: bytes) -> Iterator[Mapping]:
+    """What records of the side band say."""
+    for start, length, offset, device, inode, path in mappings(records):
+        file = mapped_file(device, 0, b"") if path in _ANONYMOUS else mapped_file(device, inode, path)
+        yield Mapping(start, start + length, offset, file)
 
 
 def _child(parent: Image, pid: int) -> Image:

@@ -13,6 +13,7 @@ from ebtop.unwind.control import Control
 from ebtop.unwind.images import Image
 from ebtop.unwind.machine import X86_64
 from ebtop.unwind.raw_stack import StackCopy
+from ebtop.unwind.told_files import SeenFile
 
 _PER_S, _AT_ONCE = 250, 24
 """Handed over at most: each costs 0.1 to 0.3 ms here, and 16 KiB of the ring until it is taken."""
@@ -36,6 +37,8 @@ class RawStack(NamedTuple):
     stack: StackCopy
     taken_at: float
     """time.monotonic()."""
+    file: SeenFile | None = None
+    """What is mapped at `missed`, where it is a file that the kernel did not know."""
     image: Image | None = None
     """Of its process at that time, once that was looked up: it may end while the stack waits for a table."""
 
@@ -62,9 +65,10 @@ class RawStacks:
         for record in self._ring.drain():
             stack_hash, moment, ip, missed = record[:4]
             registers = _BY_DWARF_NUMBER(record[4:at])
-            pid, _tid, after, length, data = record[at:]
+            pid, _tid, after, length, is_file, device, inode, nbytes, written, written_ns, data = record[at:]
             copy = StackCopy(registers[X86_64.stack_pointer] & -_CHUNK, data[:length])
-            found.append(RawStack(moment, stack_hash, ip, missed, registers, pid, after, copy, now))
+            file = SeenFile(inode, nbytes, written, written_ns, device) if is_file else None
+            found.append(RawStack(moment, stack_hash, ip, missed, registers, pid, after, copy, now, file))
         return found
 
     def allow(self, now: float) -> None:

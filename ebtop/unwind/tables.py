@@ -11,7 +11,6 @@ from ebtop.process.mappings import Mapping as Mapped
 from ebtop.unwind.arena import TableArena
 from ebtop.unwind.binaries import Binaries, Binary
 from ebtop.unwind.control import Control
-from ebtop.unwind.installed import Installed
 from ebtop.unwind.raw_stacks import RawStack
 from ebtop.unwind.table import UnwindTable
 from ebtop.unwind.table_cache import TableCache
@@ -47,17 +46,17 @@ class Tables:
         maps: Mapping[str, Map],
         control: Control,
         binaries: Binaries,
-        installed: Installed,
+        use_table: Callable[[Binary], None],
         log: Callable[[str], None],
         budget: int,
     ) -> None:
-        """Raises OSError when the maps can't be used."""
+        """`use_table` is told when a binary's table has come, or goes. Raises OSError when the maps can't be used."""
         self.budget = budget
         """Kernel memory for tables, in bytes; another thread may change it."""
         self._log = log
         self._control = control
         self._binaries = binaries
-        self._installed = installed
+        self._use_table = use_table
         self._maker = TableMaker(TableCache(log=log), log)
         self._in_making: tuple[Binary, _Want] | None = None
         self._arena = TableArena(maps, self._on_evict)
@@ -155,7 +154,7 @@ class Tables:
             else:
                 self._leave_out(binary, table, mapped)
             self._note()
-        self._installed.use_table(binary)
+        self._use_table(binary)
 
     def remove(self, binary: Binary) -> None:
         """There is no such code any more."""
@@ -196,5 +195,5 @@ class Tables:
     def _on_evict(self, number: int) -> None:
         binary = self._numbers.pop(number)
         binary.table_number = 0
-        self._installed.use_table(binary)
+        self._use_table(binary)
         self._control.void_cache()

@@ -7,31 +7,34 @@ registers and stack, and walked here once there is what it needs.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
 from ebtop.kernel.artifact import Layout
 from ebtop.kernel.maps import Map
 from ebtop.kernel.side_band import SideBand, SideBandEvent
 from ebtop.unwind.arena import BUDGET
-from ebtop.unwind.binaries import Binaries
+from ebtop.unwind.binaries import Binaries, Binary
 from ebtop.unwind.control import Control
 from ebtop.unwind.followed import Followed
 from ebtop.unwind.handed_over import HandedOver
 from ebtop.unwind.installed import Installed
-from ebtop.unwind.raw_stacks import RawStack, RawStacks
+from ebtop.unwind.raw_stacks import RawStacks
 from ebtop.unwind.tables import Tables
+from ebtop.unwind.told_files import ToldFiles
 from ebtop.unwind.walks import Walks
 
-_BUSY_S, _IDLE_S = 0.03, 1.0
+_BUSY_S, _IDLE_S = 0.04, 1.0
 """Between two rounds at least, for what comes meanwhile to be one; and at most, while nobody wakes us."""
 _LAST_S = 1.0
 """Tables are waited for so long at the end."""
 _SWEEP_S = 10.0
+_HURRIES = 100
+"""Between two sweeps so many rounds begin at once, so that a process still is there when its file is opened."""
 
 
 class Unwinder:
@@ -51,13 +54,17 @@ class Unwinder:
         binaries = Binaries()
         self._control = Control(maps["unwind_control"])
         self._installed = Installed(maps, binaries)
-        self._tables = Tables(maps, self._control, binaries, self._installed, log, budget)
+        self._told_files = ToldFiles(maps, handed_over.files)
+        self._tables = Tables(maps, self._control, binaries, self._use_table, log, budget)
         self._followed = Followed(self._installed, binaries, self._tables, handed_over)
-        self._walks = Walks(self._followed, self._tables, handed_over)
+        self._walks = Walks(self._followed, self._tables, self._told_files, handed_over)
         self._raws = RawStacks(maps["unwind_raw"], raw_layout, self._control)
         self._held_back: list[SideBandEvent] = []
         self._side_band: SideBand | None = None
-        self._swept_at = time.monotonic()
+        self._began = self._swept_at = time.monotonic()
+        self._was_busy = False
+        """Something happened before the last round."""
+        self._hurries = _HURRIES
         self._stop = threading.Event()
         self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._sources = select.poll()
@@ -115,15 +122,15 @@ class Unwinder:
         self._raws.close()
         self._control.close()
         self._installed.close()
+        self._told_files.close()
         self._tables.close()
         os.close(self._doorbell)
         return ids
 
     def _run(self) -> None:
         self._raws.allow(time.monotonic())
-        while not self._stop.wait(_BUSY_S):
-            if not self._tables.to_come:
-                self._sleep()
+        while not self._stop.is_set():
+            self._sleep()
             self._guarded_round()
         last_at = time.monotonic() + _LAST_S
         self._guarded_round()
@@ -134,10 +141,15 @@ class Unwinder:
         self._walks.walk_all(self._tables.waiting(), may_wait=False)
 
     def _sleep(self) -> None:
-        """Until there is something to do."""
-        if self._sources.poll(_IDLE_S * 1000):
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._doorbell)
+        """Until there is something to do, and enough of it."""
+        soon = self._tables.to_come or (self._followed.needs_early and self._was_busy)
+        if any(fd == self._doorbell for fd, _ in self._sources.poll((_BUSY_S if soon else _IDLE_S) * 1000)):
+            os.eventfd_read(self._doorbell)
+        rest = self._began + _BUSY_S - time.monotonic()
+        if rest > 0 and not (self._walks.came_too_late and self._hurries):
+            time.sleep(rest)
+        elif rest > 0:
+            self._hurries -= 1
 
     def _ring_doorbell(self) -> None:
         """Have a round begin soon. From any thread."""
@@ -152,6 +164,11 @@ class Unwinder:
         finally:
             self._tell()
 
+    def _use_table(self, binary: Binary) -> None:
+        """Its table has come, or goes."""
+        self._installed.use_table(binary)
+        self._told_files.use_table(binary)
+
     def _tell(self) -> None:
         try:
             self._installed.tell()
@@ -159,7 +176,8 @@ class Unwinder:
             self._log(f"unwinding: processes can't be told to the kernel: {error.strerror}")
 
     def _round(self) -> None:
-        began = time.monotonic()
+        began = self._began = time.monotonic()
+        self._walks.came_too_late = False
         self._installed.settle()
         self._take_in(began)
         self._installed.tell()
@@ -169,6 +187,7 @@ class Unwinder:
         self._handed_over.settle(began, stacks=not self._tables.to_come)
         if began - self._swept_at >= _SWEEP_S:
             self._swept_at = began
+            self._hurries = _HURRIES
             self._followed.sweep()
             self._tables.sweep(began)
         self._raws.allow(began)
@@ -178,14 +197,20 @@ class Unwinder:
         until = time.monotonic_ns()
         raws = self._raws.take(now)
         until = max(until, raws[-1].time if raws else 0)
-        events = self._held_back + (self._side_band.read() if self._side_band is not None else [])
+        raws.sort(key=lambda raw: raw.time)
+        events = sorted(self._held_back + (self._side_band.read() if self._side_band is not None else []))
         # What happened since then waits: a stack may have been handed over meanwhile that it comes after.
-        self._held_back = [event for event in events if event.time > until]
-        happened: list[SideBandEvent | RawStack] = [event for event in events if event.time <= until]
-        happened += raws
-        happened.sort(key=lambda item: item.time)
-        for item in happened:
-            if isinstance(item, RawStack):
-                self._walks.walk(item)
-            else:
-                self._followed.apply(item)
+        self._was_busy = bool(events)
+        split = bisect_right(events, until, key=_time)
+        self._held_back = events[split:]
+        at = 0
+        for raw in raws:
+            before = bisect_right(events, raw.time, at, split, key=_time)
+            self._followed.apply(events[at:before])
+            self._walks.walk(raw)
+            at = before
+        self._followed.apply(events[at:split])
+
+
+def _time(event: SideBandEvent) -> int:
+    return event[0]

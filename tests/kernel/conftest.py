@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+from ebtop.probes.stacks import RawSample
+from ebtop.process.places import Files
+from ebtop.session.naming import NamingThread
 from tests.lab.fixtures import child_cgroup, client, net_lab, no_bpf_left, root, segment_lab, server
 
 __all__ = ["child_cgroup", "client", "net_lab", "no_bpf_left", "root", "segment_lab", "server"]
@@ -31,3 +34,25 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.outcome = "failed"
         report.longrepr = f"{WHY}: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def walked(monkeypatch: pytest.MonkeyPatch) -> list[RawSample]:
+    """Every sample by address, as it goes to be named."""
+    found: list[RawSample] = []
+    add = NamingThread.add
+
+    def listen(self: NamingThread, time_ns: int, kind: str, samples: list[RawSample], sampled_s: float) -> None:
+        found.extend(samples)
+        add(self, time_ns, kind, samples, sampled_s)
+
+    monkeypatch.setattr(NamingThread, "add", listen)
+    return found
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch) -> Files:
+    """The files that places in stacks are places in."""
+    files = Files()
+    monkeypatch.setattr("ebtop.unwind.handed_over.Files", lambda: files)
+    return files

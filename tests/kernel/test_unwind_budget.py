@@ -13,6 +13,8 @@ import pytest
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.probes.stacks import RawSample
+from ebtop.process.mappings import read_mappings
+from ebtop.process.places import Files
 from ebtop.session import probe_set
 from ebtop.session.naming import NamingThread
 from ebtop.store.records import StackRecord
@@ -88,18 +90,21 @@ def table_bytes(collected: Collector) -> int:
     return next(m.bytes for m in collected.probe("(unwind)").maps if m.name.endswith(" tables"))
 
 
-def wrong_callers(samples: list[RawSample], pid: int) -> list[int]:
+def wrong_callers(samples: list[RawSample], pid: int, files: Files) -> list[int]:
     """Return addresses that no call stands before."""
+    mappings = read_mappings(pid)
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
 
         def read(address: int, length: int) -> bytes:
             return os.pread(memory.fileno(), length, address)
 
-        stacks = {sample.user for sample in samples if sample.pid == pid}
+        stacks = {unwind.in_process(sample.user, files, mappings) for sample in samples if sample.pid == pid}
         return [address for stack in stacks for address in unwind.without_call(stack, read)]
 
 
-def test_tables_take_turns(programs: dict[str, int], whole: list[RawSample], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_take_turns(
+    programs: dict[str, int], whole: list[RawSample], numbered: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe_set, "BUDGET", LITTLE)
     with sampled(programs) as collected:
         for _ in range(2):
@@ -119,11 +124,11 @@ def test_tables_take_turns(programs: dict[str, int], whole: list[RawSample], mon
         assert table_bytes(collected) > LITTLE
         for name, pid in programs.items():
             assert len({sample.user for sample in whole if sample.pid == pid}) > 50, name
-            assert not wrong_callers(whole, pid), name
+            assert not wrong_callers(whole, pid, numbered), name
 
 
 def test_a_table_larger_than_all_room(
-    programs: dict[str, int], whole: list[RawSample], monkeypatch: pytest.MonkeyPatch
+    programs: dict[str, int], whole: list[RawSample], numbered: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is handed over is walked all the same; of the rest it is said that it is cut, and of whom that is."""
     monkeypatch.setattr(probe_set, "BUDGET", TOO_LITTLE)
@@ -139,4 +144,4 @@ def test_a_table_larger_than_all_room(
         records = turn(collected, pid, 3000)
         assert unwind.complete(records) >= 0.99, unwind.cut_by(records)
         collected.wait_until(lambda c: not c.probe("(unwind)").notes)
-        assert not wrong_callers(whole, pid)
+        assert not wrong_callers(whole, pid, numbered)

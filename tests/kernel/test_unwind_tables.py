@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from ebtop.probes.base import Settings
 from ebtop.probes.filters import FilterSpec
 from ebtop.probes.stacks import RawSample
-from ebtop.session.naming import NamingThread
+from ebtop.process.mappings import read_mappings
+from ebtop.process.places import Files, has_addresses
 from ebtop.store.records import StackRecord
 from ebtop.unwind import UnwindTables
 from ebtop.unwind.ends import End
@@ -110,34 +112,30 @@ def test_programs_as_distributions_build_them() -> None:
         assert depth > 5
 
 
-@pytest.fixture
-def walked(monkeypatch: pytest.MonkeyPatch) -> list[RawSample]:
-    """Every sample by address, as it goes to be named."""
-    found: list[RawSample] = []
-    add = NamingThread.add
-
-    def listen(self: NamingThread, time_ns: int, kind: str, samples: list[RawSample], sampled_s: float) -> None:
-        found.extend(samples)
-        add(self, time_ns, kind, samples, sampled_s)
-
-    monkeypatch.setattr(NamingThread, "add", listen)
-    return found
-
-
-def test_callers_have_called(walked: list[RawSample]) -> None:
-    """Not only some way to the root: every return address is one."""
-    with unwind.Shapes(60) as shapes:
-        with tables(frozenset([shapes.pid])) as collected:
+def test_callers_have_called(walked: list[RawSample], numbered: Files) -> None:
+    """Not only some way to the root: every return address is one, by whichever way it was found."""
+    with unwind.Shapes(60) as first, unwind.Shapes(60) as shapes:
+        os.kill(shapes.pid, signal.SIGSTOP)
+        with tables(frozenset([first.pid, shapes.pid])) as collected:
+            since(collected, first.pid, warm(collected, [first.pid]), 1000)
+            # Of this one nobody knows anything so far.
+            walked.clear()
+            os.kill(first.pid, signal.SIGSTOP)
+            os.kill(shapes.pid, signal.SIGCONT)
             since(collected, shapes.pid, warm(collected, [shapes.pid]), 1000)
+            mappings = read_mappings(shapes.pid)
         with open(f"/proc/{shapes.pid}/mem", "rb", 0) as memory:
 
             def read(address: int, length: int) -> bytes:
                 return os.pread(memory.fileno(), length, address)
 
-            whole = [s for s in walked if s.cut == End.WHOLE and s.user]
+            whole = [s for s in walked if s.pid == shapes.pid and s.cut == End.WHOLE and s.user]
             frames = sum(len(s.user) - 1 for s in whole)
-            wrong = [address for s in whole for address in unwind.without_call(s.user, read)]
+            by_place = [s for s in whole if not has_addresses(s.user)]
+            stacks = [unwind.in_process(s.user, numbered, mappings) for s in whole]
+            wrong = [address for stack in stacks for address in unwind.without_call(stack, read)]
     assert frames > 2000
+    assert len(by_place) > 10
     assert not wrong
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from ebtop.process.mappings import Mappings
+from ebtop.process.places import PLACE_IN_FILE, Files, split
 from ebtop.store.records import StackRecord
 from tests.lab import build
 from tests.lab.process import Workload
@@ -81,6 +83,20 @@ def cut_by(records: Iterable[StackRecord]) -> dict[str, int]:
         if record.cut:
             found[record.cut] = found.get(record.cut, 0) + record.samples
     return found
+
+
+def in_process(user: Sequence[int], files: Files, mappings: Mappings) -> tuple[int, ...]:
+    """A stack with the addresses in a process for places in files; AssertionError for one that it has not mapped."""
+    return tuple([_address(at, files, mappings) if at >= PLACE_IN_FILE else at for at in user])
+
+
+def _address(place: int, files: Files, mappings: Mappings) -> int:
+    number, offset = split(place)
+    known = files.get(number)
+    assert known is not None
+    found = [m for m in mappings if m.file == known.mapping.file and 0 <= offset - m.offset < m.end - m.start]
+    assert len(found) == 1, (known, offset)
+    return found[0].start + offset - found[0].offset
 
 
 def without_call(addresses: tuple[int, ...], read: Callable[[int, int], bytes]) -> list[int]:

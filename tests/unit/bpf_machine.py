@@ -26,6 +26,8 @@ _BYTES = bytes((0, 0, 0, 1, 2, 255))
 _LIKELY = 0.9
 _RESERVE, _LOOKUP, _READ_KERNEL, _READ_KERNEL_STR = 131, 1, 113, 115
 _TAIL_CALL = 12
+_NODE_BYTES, _LEAF_ROOT = 256, 0x0E
+"""Of a maple tree: what a node takes, and the tag of a reference to a root of the type maple_leaf_64, which is 1."""
 _INNER_VALUE_BYTES = 8
 _READ_USER, _READ_USER_STR, _COMM, _GET_STACK = 112, 114, 16, 67
 _OBJECT_HELPERS = (35, 158, 175)  # get_current_task, get_current_task_btf, task_pt_regs
@@ -47,7 +49,9 @@ class KernelRead(NamedTuple):
 class Machine:
     """Runs one program once. Values the kernel would decide are drawn by `seed`."""
 
-    def __init__(self, maps: Sequence[MapSpec], seed: int) -> None:
+    def __init__(self, maps: Sequence[MapSpec], seed: int, tree_root: int = -1) -> None:
+        """`tree_root`: at this offset of any object is a reference to the root of a maple tree."""
+        self._tree_root = tree_root
         self.reads: list[KernelRead] = []
         self.executed: set[int] = set()
         self.steps = 0
@@ -176,7 +180,11 @@ class Machine:
             return 0
         if base in self._unknown:  # and not a number that stands where a pointer might
             self.reads.append(KernelRead(i.slot, offset, i.immediate == _READ_KERNEL_STR, False))
-        if size in _INTERESTING:
+        if offset == self._tree_root:
+            self._write(to, (self._object() | _LEAF_ROOT).to_bytes(size, "little"))
+        elif size == _NODE_BYTES:
+            self._write(to, b"".join(self._object().to_bytes(8, "little") for _ in range(size // 8)))
+        elif size in _INTERESTING:
             self._write(to, self._value(size).to_bytes(size, "little"))
         else:
             self._write(to, self._draw.randbytes(size))

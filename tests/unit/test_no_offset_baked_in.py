@@ -9,6 +9,7 @@ import pytest
 from ebtop.kernel import relocation
 from ebtop.kernel.artifact import Artifact, Program
 from ebtop.kernel.compiler import compile_source
+from ebtop.kernel.relocation import Relocation
 from tests.lab.artifacts import VARIANTS, artifact
 from tests.unit.bpf_machine import KernelRead, Machine
 from tests.unit.bytecode import instructions
@@ -24,6 +25,8 @@ REGISTERS_BYTES = 21 * 8
 """Saved at the end of a kernel stack, which here has room for nothing else."""
 WITHOUT_READS = ("unwind_native", "cpython_walk")
 """They read the memory of processes, never the kernel's."""
+MAPLE_TYPES = {"maple_leaf_64": 1, "maple_range_64": 2, "maple_arange_64": 3}
+TREE_ROOT = [Relocation("OFFSET", "mm_struct", "mm_mt"), Relocation("OFFSET", "maple_tree", "ma_root")]
 CALL, READ_KERNEL, READ_KERNEL_STR = 0x85, 113, 115
 
 
@@ -31,9 +34,11 @@ def values(of: Artifact, seed: int) -> list[int]:
     """What a kernel says that has some of what the artifact asks for."""
     draw = random.Random(seed)
     made = []
-    for number, (kind, scope, _) in enumerate(of.relocations):
+    for number, (kind, scope, name) in enumerate(of.relocations):
         if kind in ("OFFSET", "BITS_BYTE", "TP_FIELD"):
-            made.append(number + 1 << UNIT_BITS)
+            # The root of a tree that a struct begins with is read at the sum of two: no other says the same.
+            units = number + 1 + (len(of.relocations) if name == "ma_root" else 0)
+            made.append(units << UNIT_BITS)
         elif kind in ("HAS", "HAS_ENUM"):
             made.append(draw.randrange(2))
         elif kind == "TP_ARGS":
@@ -42,9 +47,19 @@ def values(of: Artifact, seed: int) -> list[int]:
             made.append(draw.choice((CONTROLLER, 0xFFFF)))
         elif kind == "CONSTANT" and scope == "unwind":
             made.append(REGISTERS_BYTES)
+        elif kind == "ENUM" and scope == "maple_type":
+            made.append(MAPLE_TYPES[name])
         else:
             made.append(3)
     return made
+
+
+def tree_root(of: Artifact) -> int:
+    """Where in a struct mm_struct its tree of mappings begins; -1 for a program that does not look at it."""
+    if not all(r in of.relocations for r in TREE_ROOT):
+        return -1
+    units = [of.relocations.index(r) + 1 for r in TREE_ROOT]
+    return sum(units) + len(of.relocations) << UNIT_BITS
 
 
 def run(of: Artifact, program: Program, runs: int) -> tuple[set[KernelRead], float]:
@@ -58,7 +73,7 @@ def run(of: Artifact, program: Program, runs: int) -> tuple[set[KernelRead], flo
     for seed in range(runs):
         code = bytearray(program.code)
         relocation.patch(code, values(of, seed))
-        machine = Machine(of.maps, seed)
+        machine = Machine(of.maps, seed, tree_root(of))
         machine.run(bytes(code))
         reads.update(machine.reads)
         executed |= machine.executed
@@ -90,6 +105,8 @@ def test_kernel_memory_is_reached_only_through_relocations(name: str) -> None:
                 assert (program.name, read.offset) == ("walk", 0)
             elif read.is_string and read.offset == 0:
                 pass  # a char *, read from where it points to
+            elif (program.name, read.offset) == ("unwind_file", 0):
+                pass  # a node of a maple tree, read as a whole
             elif read.offset % (1 << UNIT_BITS):
                 assert is_array_element(of, read), f"{program.name} reads at an offset of its own: {read}"
             else:

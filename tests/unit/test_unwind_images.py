@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 
 import pytest
 
-from ebtop.kernel.side_band import Ended, Forked, NewMapping, NewProgram, SideBandEvent
-from ebtop.process.mappings import Mapping, mapped_file
-from ebtop.unwind.images import READ_AGAIN_S, Image, Images
+from ebtop.kernel.side_band import ENDED, EXECUTED, FORKED, MAPPED, SideBandEvent
+from ebtop.process.mappings import Mapping, Mappings, mapped_file
+from ebtop.unwind.images import READ_AGAIN_S, Happened, Image, Images, Untold
 
 PAGE = 4096
 PID, CHILD = 1 << 22, (1 << 22) + 1
@@ -19,21 +20,34 @@ def mapping(start: int, pages: int, offset: int = 0, path: bytes = b"/lib") -> M
     return Mapping(start * PAGE, (start + pages) * PAGE, offset * PAGE, mapped_file(8, 5, path))
 
 
-def told(start: int, pages: int, offset: int = 0, path: bytes = b"/lib", pid: int = PID) -> NewMapping:
-    return NewMapping(0, pid, start * PAGE, pages * PAGE, offset * PAGE, 8, 5, path)
+def told(start: int, pages: int, offset: int = 0, path: bytes = b"/lib", pid: int = PID) -> SideBandEvent:
+    return 0, MAPPED, pid, 0, mmap2_record(pid, start * PAGE, pages * PAGE, offset * PAGE, path)
+
+
+def mmap2_record(pid: int, start: int, length: int, offset: int, path: bytes, protection: int = 5) -> bytes:
+    """PERF_RECORD_MMAP2 as the kernel writes it: of device 0:8, inode 5."""
+    name = path + bytes(8 - len(path) % 8)
+    body = struct.pack("=II QQQ IIQQ II", pid, pid, start, length, offset, 0, 8, 5, 0, protection, 2) + name
+    time_and_more = struct.pack("=Q", 0)
+    return struct.pack("=IHH", 10, 2, 8 + len(body) + 8) + body + time_and_more
+
+
+def happened(kind: int, pid: int = PID, parent: int = 0) -> SideBandEvent:
+    return 0, kind, pid, parent, b""
+
+
+def apply(images: Images, *events: SideBandEvent) -> list[Happened]:
+    return list(images.apply(events))
 
 
 def after(*events: SideBandEvent) -> Images:
     images = Images()
-    for event in (NewProgram(0, PID), *events):
-        images.apply(event)
+    apply(images, happened(EXECUTED), *events)
     return images
 
 
 def found(images: Images, pid: int = PID) -> list[Mapping]:
-    image = images.known(pid)
-    assert image is not None
-    return image.mappings
+    return images.get(pid).mappings
 
 
 def test_mappings_of_a_new_program() -> None:
@@ -56,7 +70,7 @@ def test_mappings_of_a_new_program() -> None:
         (told(12, 1, path=b"/new"), [mapping(10, 2), mapping(12, 1, path=b"/new"), mapping(13, 3, 3)]),
     ],
 )
-def test_a_mapping_takes_the_place_of_others(new: NewMapping, left: list[Mapping]) -> None:
+def test_a_mapping_takes_the_place_of_others(new: SideBandEvent, left: list[Mapping]) -> None:
     assert found(after(told(10, 6), new)) == left
 
 
@@ -64,40 +78,60 @@ def test_the_same_mapping_again_changes_nothing() -> None:
     images = after(told(10, 6))
     image = images.get(PID)
     image.changed = False
-    images.apply(told(10, 6))
+    assert apply(images, told(10, 6)) == [Happened(MAPPED, PID)]
     assert not image.changed
-    images.apply(told(30, 1))
+    apply(images, told(30, 1))
     assert image.changed
 
 
 def test_another_program_has_nothing_of_the_one_before() -> None:
     images = after(told(10, 6))
-    before = images.known(PID)
-    assert images.apply(NewProgram(1, PID)) is before
+    before = images.get(PID)
+    assert apply(images, happened(EXECUTED)) == [Happened(EXECUTED, PID, 0, before)]
     assert found(images) == []
 
 
+def test_of_a_program_that_nobody_asked_about_what_it_had_mapped_is_still_there_at_its_end() -> None:
+    (end,) = apply(after(told(10, 6), told(20, 1)), happened(EXECUTED))
+    assert isinstance(end.gone, Untold)
+    assert end.gone.packed() == Mappings([mapping(10, 6), mapping(20, 1)])
+
+
+def test_records_in_a_row_are_read_one_by_one() -> None:
+    first, second = (told(start, 1)[4] for start in (10, 20))
+    writable = mmap2_record(PID, 30 * PAGE, PAGE, 0, b"/data", protection=3)
+    images = after((0, MAPPED, PID, 0, first + writable + second))
+    assert found(images) == [mapping(10, 1), mapping(20, 1)]
+
+
+def test_a_program_that_maps_without_end_is_read_from_proc() -> None:
+    images = Images()
+    own = os.getpid()
+    apply(images, happened(EXECUTED, own), *[told(10 * n, 1, pid=own) for n in range(4000)])
+    assert any(m.file.path == b"[vdso]" for m in found(images, own))
+
+
 def test_children_have_what_their_parent_has_and_then_their_own() -> None:
-    images = after(told(10, 6), Forked(1, CHILD, PID), told(30, 1, pid=CHILD), told(40, 1))
+    images = after(told(10, 6), happened(FORKED, CHILD, PID), told(30, 1, pid=CHILD), told(40, 1))
     assert found(images, CHILD) == [mapping(10, 6), mapping(30, 1)]
     assert found(images) == [mapping(10, 6), mapping(40, 1)]
 
 
 def test_children_of_an_unknown_parent_are_unknown() -> None:
-    images = after(told(10, 6, pid=CHILD), Forked(1, CHILD, PID + 5))
-    assert images.known(CHILD) is None
+    images = after(told(10, 6, pid=CHILD), happened(FORKED, CHILD, PID + 5))
+    assert not images.get(CHILD).whole
 
 
 def test_ended_processes_are_forgotten() -> None:
     images = after(told(10, 6))
-    assert images.apply(Ended(1, PID)) is not None
-    assert images.known(PID) is None
-    assert images.apply(Ended(1, PID)) is None
+    assert [end.gone is None for end in apply(images, happened(ENDED))] == [False]
+    assert len(images) == 0
+    assert apply(images, happened(ENDED)) == []
 
 
 def test_what_was_there_before_is_read_from_proc() -> None:
     images = Images()
-    images.apply(told(1, 1, pid=os.getpid()))
+    apply(images, told(1, 1, pid=os.getpid()))
     own = images.get(os.getpid())
     assert own.whole
     assert any(m.file.path == b"[vdso]" for m in own.mappings)
@@ -129,9 +163,11 @@ def test_many_processes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ebtop.unwind.images.IMAGES_MAX", 10)
     images = Images()
     for pid in range(PID, PID + 50):
-        images.apply(NewProgram(0, pid))
+        apply(images, happened(EXECUTED, pid))
     assert len(images) == 10
-    assert images.known(PID) is None
+    for pid in range(PID, PID + 50):
+        images.get(pid)
+    assert len(images) == 10
 
 
 def test_an_image_keeps_no_more_mappings_than_the_kernel_searches(monkeypatch: pytest.MonkeyPatch) -> None:

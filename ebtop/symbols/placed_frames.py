@@ -1,0 +1,144 @@
+"""Frames of places in files: named without knowing anything of the process that was sampled."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ebtop.process.mappings import Mappings
+from ebtop.process.places import OFFSET_BITS, PLACE_IN_FILE, Files, KnownFile, split
+from ebtop.store.records import Frame
+from ebtop.store.unnamed import ENDED, UNKNOWN, is_address_only
+from ebtop.symbols.binaries import Binaries
+from ebtop.symbols.binary import Binary
+from ebtop.symbols.file_frames import native_frame, unnamed
+from ebtop.symbols.frames import FrameCache
+from ebtop.symbols.new_modules import NewModules
+from ebtop.symbols.spans import Spans
+
+_LOOK_AGAIN_S = 1.0
+_FILES_MAX = 4096
+_FILE_BYTES = 300
+_PLACES_MAX, _PLACE_BYTES = 16384, 110
+
+
+class _Found(NamedTuple):
+    """A file, and what its symbols said when they were last looked at."""
+
+    file: KnownFile
+    serial: int
+    """As in `Binary`; 0: it could not be read."""
+    looked_at: float
+    """By time.monotonic."""
+
+
+class PlacedFrames:
+    """Places to frames. One thread only."""
+
+    def __init__(self, files: Files, binaries: Binaries, modules: NewModules, frames: FrameCache) -> None:
+        self._files = files
+        self._binaries = binaries
+        self._modules = modules
+        self._frames = frames
+        self._known: dict[int, Frame] = {}
+        """By place; all are forgotten when there are too many, as the cache of frames has them as well."""
+        self._functions = Spans()
+        """By place as well."""
+        self._pythons: set[int] = set()
+        """Files that run Python: what places in them begin with."""
+        self._found: dict[int, _Found] = {}
+        """By the number of the file."""
+
+    @property
+    def memory_bytes(self) -> int:
+        return len(self._found) * _FILE_BYTES + len(self._known) * _PLACE_BYTES + self._functions.nbytes
+
+    def run_python(self, user: Sequence[int]) -> bool:
+        """Whether a stack has a place in a file that runs Python, as far as that is known: there, functions of Python
+        are merged with native ones by address."""
+        return bool(self._pythons) and not self._pythons.isdisjoint({place >> OFFSET_BITS for place in user})
+
+    def addresses(self, user: Sequence[int], mappings: Mappings) -> Sequence[int]:
+        """A stack with the addresses in a process for places in its files, as far as it has those mapped."""
+        if not user or max(user) < PLACE_IN_FILE:
+            return user
+        return [self._address(at, mappings) if at >= PLACE_IN_FILE else at for at in user]
+
+    def frames(self, user: Sequence[int]) -> tuple[list[Frame], bool]:
+        """The functions of a stack of which nobody knows the process, and whether they will always be these."""
+        known = self._known
+        frames = [known.get(place) or self.frame(place) for place in user]
+        return frames, all(map(known.__contains__, user))
+
+    def frame(self, place: int) -> Frame:
+        """The function at a place. What will always be this one is known from then on."""
+        if place < PLACE_IN_FILE:
+            return ENDED
+        frame = self._functions.find(place)
+        if frame is not None:
+            return self._remember(place, frame)
+        number, offset = split(place)
+        found = self._find(number)
+        if found is None:
+            return UNKNOWN
+        file = found.file.mapping.file
+        frame = self._frames.get((found.serial, file.label, offset)) if found.serial else None
+        if frame is None:
+            binary = self._look_at(number, found.file) if found.serial else None
+            if binary is None:
+                return unnamed(file, offset)
+            frame = native_frame(binary, file, offset)
+            self._frames.put((binary.serial, file.label, offset), frame)
+            self._note_function(binary, place, frame)
+        return self._remember(place, frame)
+
+    def _remember(self, place: int, frame: Frame) -> Frame:
+        if len(self._known) >= _PLACES_MAX:
+            self._known.clear()
+        self._known[place] = frame
+        return frame
+
+    def _note_function(self, binary: Binary, place: int, frame: Frame) -> None:
+        """Most places that are new lie in functions that are not."""
+        address = binary.address(split(place)[1])
+        if address is not None and not is_address_only(frame):
+            begin, end = binary.extent(address)
+            self._functions.add(place - (address - begin), place + (end - address), frame)
+
+    def _find(self, number: int) -> _Found | None:
+        found = self._found.get(number)
+        if found is not None and (found.serial or time.monotonic() - found.looked_at < _LOOK_AGAIN_S):
+            return found
+        file = found.file if found is not None else self._files.get(number)
+        if file is None:
+            return None
+        self._look_at(number, file)
+        return self._found[number]
+
+    def _look_at(self, number: int, file: KnownFile) -> Binary | None:
+        """The symbols of a file, which are read again where there was no room for them meanwhile."""
+        fd = self._files.take_open(number)
+        try:
+            binary = self._binaries.of_file(file, fd)
+        finally:
+            if fd is not None:
+                os.close(fd)
+        self._modules.note(file.mapping.file, binary, lambda: "it was gone before it was read")
+        if number not in self._found and len(self._found) >= _FILES_MAX:
+            del self._found[next(iter(self._found))]
+        if binary is not None and binary.cpython is not None:
+            self._pythons.add((PLACE_IN_FILE >> OFFSET_BITS) + number)
+        self._found[number] = _Found(file, binary.serial if binary is not None else 0, time.monotonic())
+        return binary
+
+    def _address(self, place: int, mappings: Mappings) -> int:
+        number, offset = split(place)
+        found = self._find(number)
+        if found is not None:
+            for mapping in mappings:
+                at = offset - mapping.offset
+                if mapping.file == found.file.mapping.file and 0 <= at < mapping.end - mapping.start:
+                    return mapping.start + at
+        return place
