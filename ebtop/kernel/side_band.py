@@ -11,7 +11,9 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ebtop.kernel import syscall
@@ -36,7 +38,10 @@ _PARENT_AND_TID = struct.Struct("=12xII")
 """Of forks and ends."""
 _MMAP2_RECORD = struct.Struct("=16x QQQ IIQQ II")
 _TIME = struct.Struct("=Q")
+_PID = struct.Struct("=I")
 _PATH_AT = 72
+_RECENT_S, _RECENT_BYTES = 2.0, 1 << 20
+"""What was read is kept so long, and no more of it."""
 _PAGES, _PAGES_OF_MANY, _MANY_CPUS = 32, 16, 8
 """Of each CPU's buffer; smaller ones where there are many."""
 _WAKE_BYTES = 16 << 10
@@ -50,9 +55,11 @@ MAPPED, EXECUTED, FORKED, ENDED = range(4)
 
 SideBandEvent = tuple[int, int, int, int, bytes]
 """When, by CLOCK_MONOTONIC in ns as bpf_ktime_get_ns(); which of these; the pid; FORKED: the parent's, else 0;
-MAPPED: one record or several as the kernel wrote them, for `mappings`, as of most processes nobody wants to know.
+MAPPED: the record as the kernel wrote it, for `mappings`."""
 
-No class: a build makes thousands in a second."""
+
+def time_of(event: SideBandEvent) -> int:
+    return event[0]
 
 
 class Mapped(NamedTuple):
@@ -76,6 +83,9 @@ class SideBand:
         self.lost = 0
         """Records that found a buffer full."""
         self._buffers: list[_Buffer] = []
+        self._recent_bytes = 0
+        self._recent: deque[tuple[float, bytes]] = deque()
+        """What was read, and when by time.monotonic: of most processes nobody wants to know until they are sampled."""
         cpus = online_cpus()
         pages = _PAGES if len(cpus) <= _MANY_CPUS else _PAGES_OF_MANY
         try:
@@ -88,11 +98,28 @@ class SideBand:
         """What poll(2) finds ready to be read once something came that is worth it; less may be there before."""
         return [buffer.fd for buffer in self._buffers]
 
-    def read(self) -> list[SideBandEvent]:
-        """What came since the last time, that of one CPU behind that of another."""
+    def read(self, wanted: Container[int] | None = None) -> list[SideBandEvent]:
+        """What came since the last time, that of one CPU behind that of another; only of these processes, if given."""
         events: list[SideBandEvent] = []
+        now = time.monotonic()
         for buffer in self._buffers:
-            self.lost += buffer.read(events)
+            data = buffer.take()
+            if data:
+                self.lost += _read(data, wanted, events)
+                self._recent.append((now, data))
+                self._recent_bytes += len(data)
+        while self._recent and (self._recent[0][0] < now - _RECENT_S or self._recent_bytes > _RECENT_BYTES):
+            self._recent_bytes -= len(self._recent.popleft()[1])
+        return events
+
+    def recent(self, pid: int) -> list[SideBandEvent]:
+        """Of what was read in the last seconds what a process did, in order."""
+        events: list[SideBandEvent] = []
+        number = _PID.pack(pid)
+        for _, data in self._recent:
+            if number in data:
+                _read(data, (pid,), events)
+        events.sort()
         return events
 
     def close(self) -> None:
@@ -120,42 +147,15 @@ class _Buffer:
         self._control = memoryview(self._map)[: mmap.PAGESIZE].cast("Q")
         self._data = memoryview(self._map)[mmap.PAGESIZE :]
 
-    def read(self, events: list[SideBandEvent]) -> int:
-        """Add what came; returns how many records were lost."""
+    def take(self) -> bytes:
+        """The records that came."""
         head, tail = self._control[_HEAD_WORD], self._control[_TAIL_WORD]
         if head == tail:
-            return 0
+            return b""
         start, end = tail % self._size, head % self._size
         data = bytes(self._data[start:end]) if start < end else bytes(self._data[start:]) + bytes(self._data[:end])
         self._control[_TAIL_WORD] = head
-        lost = at = 0
-        while at < len(data):
-            # The shortest records have two words behind the header, and each has its time at the end.
-            kind, misc, size, pid = _HEADER.unpack_from(data, at)
-            begin, at = at, at + size
-            time = _TIME.unpack_from(data, at - _TIME.size)[0]
-            if kind == _RECORD_MMAP2:
-                while at < len(data):
-                    # A program that starts maps one file after the other: what comes in a row is one event.
-                    kind, _, size, following = _HEADER.unpack_from(data, at)
-                    if kind != _RECORD_MMAP2 or following != pid:
-                        break
-                    at += size
-                events.append((time, MAPPED, pid, 0, data[begin:at]))
-            elif kind == _RECORD_FORK:
-                parent, _ = _PARENT_AND_TID.unpack_from(data, begin)
-                if pid != parent:
-                    events.append((time, FORKED, pid, parent, b""))
-            elif kind == _RECORD_EXIT:
-                _, tid = _PARENT_AND_TID.unpack_from(data, begin)
-                if pid == tid:
-                    events.append((time, ENDED, pid, 0, b""))
-            elif kind == _RECORD_COMM:
-                if misc & _MISC_COMM_EXEC:
-                    events.append((time, EXECUTED, pid, 0, b""))
-            elif kind == _RECORD_LOST:
-                lost += int.from_bytes(data[begin + 16 : begin + 24], "little")
-        return lost
+        return data
 
     def close(self) -> None:
         self._control.release()
@@ -165,8 +165,36 @@ class _Buffer:
         os.close(self.fd)
 
 
+def _read(data: bytes, wanted: Container[int] | None, events: list[SideBandEvent]) -> int:
+    """Add what records say of these processes, or of all; returns how many records were lost."""
+    lost = at = 0
+    while at < len(data):
+        # The shortest records have two words behind the header, and each has its time at the end.
+        kind, misc, size, pid = _HEADER.unpack_from(data, at)
+        begin, at = at, at + size
+        if wanted is not None and pid not in wanted and kind != _RECORD_LOST:
+            continue
+        moment = _TIME.unpack_from(data, at - _TIME.size)[0]
+        if kind == _RECORD_MMAP2:
+            events.append((moment, MAPPED, pid, 0, data[begin:at]))
+        elif kind == _RECORD_FORK:
+            parent, _ = _PARENT_AND_TID.unpack_from(data, begin)
+            if pid != parent:
+                events.append((moment, FORKED, pid, parent, b""))
+        elif kind == _RECORD_EXIT:
+            _, tid = _PARENT_AND_TID.unpack_from(data, begin)
+            if pid == tid:
+                events.append((moment, ENDED, pid, 0, b""))
+        elif kind == _RECORD_COMM:
+            if misc & _MISC_COMM_EXEC:
+                events.append((moment, EXECUTED, pid, 0, b""))
+        elif kind == _RECORD_LOST:
+            lost += int.from_bytes(data[begin + 16 : begin + 24], "little")
+    return lost
+
+
 def mappings(records: bytes) -> Iterator[Mapped]:
-    """What some records of MAPPED say, one behind the other; not of memory that can't be executed."""
+    """What a record of MAPPED says, or several one behind the other; not of memory that can't be executed."""
     at = 0
     while at < len(records):
         start, length, offset, major, minor, inode, _, protection, _ = _MMAP2_RECORD.unpack_from(records, at)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Container, Iterable
 
-from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, SideBandEvent
+from ebtop.kernel.side_band import FORKED, MAPPED, SideBandEvent, time_of
 from ebtop.process.mappings import Mapping
 from ebtop.unwind.binaries import Binaries, Binary, may_have_table
 from ebtop.unwind.handed_over import HandedOver, Program
@@ -22,7 +23,18 @@ _EARLY_PER_S = 100.0
 class Followed:
     """Keeps the kernel's mappings of processes as they are. One thread only; holds the memory of JVMs open."""
 
-    def __init__(self, installed: Installed, binaries: Binaries, tables: Tables, handed_over: HandedOver) -> None:
+    def __init__(
+        self,
+        installed: Installed,
+        binaries: Binaries,
+        tables: Tables,
+        handed_over: HandedOver,
+        recent: Callable[[int], list[SideBandEvent]],
+    ) -> None:
+        """`recent` says what a process did lately, in order."""
+        self._recent = recent
+        self._missed: list[SideBandEvent] = []
+        """What a process that was not known did after the moment at which it was looked at."""
         self._installed = installed
         self._binaries = binaries
         self._tables = tables
@@ -32,16 +44,32 @@ class Followed:
         self._changed: dict[int, None] = {}
         """Processes that somebody wants to know of, and that have new mappings."""
         self.needs_early = True
-        """Whether new processes have to be told to the kernel before they are sampled, most of them for nothing."""
+        """Whether new processes have to be told to the kernel before they are sampled, most of them for nothing.
+        Otherwise what began lately needs nobody to follow it, children of processes that are known neither."""
         self._early = _EARLY_PER_S
         self._early_at = 0.0
 
     def close(self) -> None:
         self._jvms.close()
 
-    def image(self, pid: int) -> Image:
-        """Of a process that was sampled."""
-        return self._images.get(pid)
+    @property
+    def wanted(self) -> Container[int] | None:
+        """The processes of which all that they do is to be taken in; None = of all."""
+        return None if self.needs_early else self._images.pids
+
+    def image(self, pid: int, moment: int) -> Image:
+        """Of a process as it was when it was sampled (CLOCK_MONOTONIC, ns); then comes `catch_up`."""
+        if pid in self._images.pids:
+            return self._images.get(pid)
+        events = self._recent(pid)
+        split = bisect_right(events, moment, key=time_of)
+        self._missed = events[split:]
+        return self._images.get(pid, events[:split])
+
+    def catch_up(self) -> None:
+        """Take in what happened after the moment that was last asked for."""
+        missed, self._missed = self._missed, []
+        self.apply(missed)
 
     def rules(self, image: Image) -> Rules:
         """For a stack of this process."""
@@ -66,12 +94,9 @@ class Followed:
             if gone is not None:
                 # Also where it began and ended since the last round: it may have been sampled all the same.
                 ended.append((pid, gone))
-                if isinstance(gone, Image):
-                    self._forget(gone)
+                self._forget(gone)
             if kind == FORKED:
                 self._installed.inherit(parent, pid)
-            elif kind == EXECUTED and self.needs_early:
-                self._images.get(pid)
         self._handed_over.put_ended(ended)
 
     def install_changed(self, now: float) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
-from ebtop.kernel.side_band import ENDED, EXECUTED, FORKED, MAPPED, SideBandEvent, mappings
+from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, SideBandEvent, mappings
 from ebtop.process.mappings import MAPPINGS_MAX, Mapping, Mappings, mapped_file, read_mappings
 
 IMAGES_MAX = 4096
 READ_AGAIN_S = 0.5
 _ANONYMOUS = (b"//anon", b"")
-_RECORDS_BYTES = 256 << 10
 
 
 class Image:
@@ -86,44 +85,14 @@ def _with(mappings: list[Mapping], new: Mapping) -> list[Mapping]:
     return kept
 
 
-class Untold:
-    """What the side band told of a process that nobody asked about, unread: most end before anybody does."""
-
-    __slots__ = ("_records", "whole")
-
-    def __init__(self, records: bytes = b"", *, whole: bool) -> None:
-        self._records = records
-        """Of ebtop.kernel.side_band, one behind the other."""
-        self.whole = whole
-        """As in `Image`."""
-
-    def add(self, record: bytes) -> None:
-        if len(self._records) < _RECORDS_BYTES:
-            self._records += record
-        else:
-            self.whole = False
-
-    def child(self) -> Untold:
-        """Of a process forked from this one."""
-        return Untold(self._records, whole=self.whole)
-
-    def image(self, pid: int) -> Image:
-        image = Image(pid, (), whole=self.whole)
-        image.add_told(self._records)
-        return image
-
-    def packed(self) -> Mappings:
-        return self.image(0).packed()
-
-
 class Happened(NamedTuple):
     """What a process did."""
 
     kind: int
-    """As in ebtop.kernel.side_band: MAPPED of a process that is known, or any of the others."""
+    """As in ebtop.kernel.side_band."""
     pid: int
     parent: int = 0
-    gone: Image | Untold | None = None
+    gone: Image | None = None
     """What there is of a process, or of its program, that is no more."""
 
 
@@ -133,24 +102,28 @@ class Images:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_pid: OrderedDict[int, Image] = OrderedDict()
-        self._untold: OrderedDict[int, Untold] = OrderedDict()
-        """Of processes that are not in `_by_pid`, the longest running first."""
 
     def __len__(self) -> int:
-        return len(self._by_pid) + len(self._untold)
+        return len(self._by_pid)
+
+    @property
+    def pids(self) -> Container[int]:
+        """Of processes that are known."""
+        return self._by_pid
 
     def known(self, pid: int) -> Image | None:
-        """The image of a process that somebody asked for before."""
         return self._by_pid.get(pid)
 
-    def get(self, pid: int) -> Image:
-        """The image of a process that was sampled; empty when nothing can be known any more."""
-        image = self._by_pid.get(pid)
-        if image is None:
-            untold = self._untold.pop(pid, None)
-            image = self._keep(untold.image(pid) if untold is not None else Image(pid, (), whole=False))
-        else:
-            self._by_pid.move_to_end(pid)
+    def get(self, pid: int, events: Iterable[SideBandEvent] = ()) -> Image:
+        """The image of a process that was sampled; empty when nothing can be known any more.
+
+        `events`: what it did lately, in case that it is not known.
+        """
+        if pid not in self._by_pid:
+            self._keep(Image(pid, (), whole=False))
+            for _ in self.apply(events):
+                pass
+        image = self._keep(self._by_pid.get(pid) or Image(pid, (), whole=False))
         if not image.whole:
             self.read_again(image)
         return image
@@ -175,38 +148,21 @@ class Images:
 
     def apply(self, events: Iterable[SideBandEvent]) -> Iterator[Happened]:
         """Take in what happened; yields, one by one, what may be of interest to others."""
-        by_pid, untold = self._by_pid, self._untold
         for _, kind, pid, parent, record in events:
+            image = self._by_pid.get(pid)
             if kind == MAPPED:
-                told = untold.get(pid)
-                if told is not None:
-                    told.add(record)
-                elif (image := by_pid.get(pid)) is not None:
+                if image is not None:
                     image.add_told(record)
                     yield Happened(kind, pid)
-                else:
-                    self._keep_untold(pid, Untold(record, whole=False))
                 continue
-            gone = untold.pop(pid, None) or by_pid.pop(pid, None)
-            if kind == FORKED:
-                self._fork(parent, pid)
-            elif kind == EXECUTED:
-                self._keep_untold(pid, Untold(whole=True))
-            if gone is not None or kind != ENDED:
-                yield Happened(kind, pid, parent, gone)
-
-    def _fork(self, parent: int, pid: int) -> None:
-        image = self._by_pid.get(parent)
-        if image is not None:
-            if image.whole:
-                self._keep(_child(image, pid))
-        elif (untold := self._untold.get(parent)) is not None and untold.whole:
-            self._keep_untold(pid, untold.child())
-
-    def _keep_untold(self, pid: int, untold: Untold) -> None:
-        self._untold[pid] = untold
-        if len(self._untold) > IMAGES_MAX:
-            self._untold.popitem(last=False)
+            if image is not None:
+                del self._by_pid[pid]
+            of_parent = self._by_pid.get(parent)
+            if kind == EXECUTED:
+                self._keep(Image(pid, (), whole=True))
+            elif kind == FORKED and of_parent is not None and of_parent.whole:
+                self._keep(_child(of_parent, pid))
+            yield Happened(kind, pid, parent, image)
 
     def _keep(self, image: Image) -> Image:
         self._by_pid[image.pid] = image

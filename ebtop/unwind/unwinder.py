@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 from ebtop.kernel.artifact import Layout
 from ebtop.kernel.maps import Map
-from ebtop.kernel.side_band import SideBand, SideBandEvent
+from ebtop.kernel.side_band import SideBand, SideBandEvent, time_of
 from ebtop.unwind.arena import BUDGET
 from ebtop.unwind.binaries import Binaries, Binary
 from ebtop.unwind.control import Control
@@ -56,7 +56,7 @@ class Unwinder:
         self._installed = Installed(maps, binaries)
         self._told_files = ToldFiles(maps, handed_over.files)
         self._tables = Tables(maps, self._control, binaries, self._use_table, log, budget)
-        self._followed = Followed(self._installed, binaries, self._tables, handed_over)
+        self._followed = Followed(self._installed, binaries, self._tables, handed_over, self._recent)
         self._walks = Walks(self._followed, self._tables, self._told_files, handed_over)
         self._raws = RawStacks(maps["unwind_raw"], raw_layout, self._control)
         self._held_back: list[SideBandEvent] = []
@@ -164,6 +164,10 @@ class Unwinder:
         finally:
             self._tell()
 
+    def _recent(self, pid: int) -> list[SideBandEvent]:
+        """What a process did lately."""
+        return self._side_band.recent(pid) if self._side_band is not None else []
+
     def _use_table(self, binary: Binary) -> None:
         """Its table has come, or goes."""
         self._installed.use_table(binary)
@@ -198,19 +202,17 @@ class Unwinder:
         raws = self._raws.take(now)
         until = max(until, raws[-1].time if raws else 0)
         raws.sort(key=lambda raw: raw.time)
-        events = sorted(self._held_back + (self._side_band.read() if self._side_band is not None else []))
+        read = self._side_band.read(self._followed.wanted) if self._side_band is not None else []
+        events = sorted(self._held_back + read)
         # What happened since then waits: a stack may have been handed over meanwhile that it comes after.
         self._was_busy = bool(events)
-        split = bisect_right(events, until, key=_time)
+        split = bisect_right(events, until, key=time_of)
         self._held_back = events[split:]
         at = 0
         for raw in raws:
-            before = bisect_right(events, raw.time, at, split, key=_time)
+            before = bisect_right(events, raw.time, at, split, key=time_of)
             self._followed.apply(events[at:before])
             self._walks.walk(raw)
+            self._followed.catch_up()
             at = before
         self._followed.apply(events[at:split])
-
-
-def _time(event: SideBandEvent) -> int:
-    return event[0]

@@ -32,7 +32,7 @@ class Walks:
 
     def walk(self, raw: RawStack, *, may_wait: bool = True) -> None:
         """Walk a stack, or have it wait for the first table that it misses."""
-        image = raw.image if raw.image is not None else self._followed.image(raw.pid)
+        image = raw.image if raw.image is not None else self._followed.image(raw.pid, raw.time)
         raw = raw._replace(image=image)
         rules = self._followed.rules(image)
         addresses, end = raw_stack.walk(raw.registers, raw.ip, bool(raw.after), raw.stack, rules.find)
