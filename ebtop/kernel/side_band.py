@@ -13,7 +13,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from typing import NamedTuple
 
 from ebtop.kernel import syscall
@@ -55,7 +55,7 @@ MAPPED, EXECUTED, FORKED, ENDED = range(4)
 
 SideBandEvent = tuple[int, int, int, int, bytes]
 """When, by CLOCK_MONOTONIC in ns as bpf_ktime_get_ns(); which of these; the pid; FORKED: the parent's, else 0;
-MAPPED: the record as the kernel wrote it, for `mappings`."""
+MAPPED: the record as the kernel wrote it, for `mapped`."""
 
 
 def time_of(event: SideBandEvent) -> int:
@@ -193,13 +193,10 @@ def _read(data: bytes, wanted: Container[int] | None, events: list[SideBandEvent
     return lost
 
 
-def mappings(records: bytes) -> Iterator[Mapped]:
-    """What a record of MAPPED says, or several one behind the other; not of memory that can't be executed."""
-    at = 0
-    while at < len(records):
-        start, length, offset, major, minor, inode, _, protection, _ = _MMAP2_RECORD.unpack_from(records, at)
-        if protection & _PROT_EXEC:
-            path_at = at + _PATH_AT
-            path = records[path_at : records.index(b"\0", path_at)]
-            yield Mapped(start, length, offset, os.makedev(major, minor), inode, path)
-        at += _HEADER.unpack_from(records, at)[2]
+def mapped(record: bytes) -> Mapped | None:
+    """What a record of MAPPED says; None for memory that can't be executed."""
+    start, length, offset, major, minor, inode, _, protection, _ = _MMAP2_RECORD.unpack_from(record)
+    if not protection & _PROT_EXEC:
+        return None
+    path = record[_PATH_AT : record.index(b"\0", _PATH_AT)]
+    return Mapped(start, length, offset, os.makedev(major, minor), inode, path)

@@ -50,8 +50,9 @@ class Files:
         """File descriptors by number."""
 
     def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[1])
 
     def add(self, file: KnownFile, fd: int | None = None) -> int:
         """Give a file a number, which no other had.

@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable
 
 from ebtop.kernel.side_band import FORKED, MAPPED, SideBandEvent, time_of
-from ebtop.process.mappings import Mapping
+from ebtop.process.mappings import Mapping, Mappings
 from ebtop.unwind.binaries import Binaries, Binary, may_have_table
-from ebtop.unwind.handed_over import HandedOver, Program
+from ebtop.unwind.handed_over import HandedOver
 from ebtop.unwind.images import Image, Images
 from ebtop.unwind.installed import Installed
 from ebtop.unwind.jvms import GeneratedTable, Jvms
@@ -87,17 +87,16 @@ class Followed:
 
     def apply(self, events: Iterable[SideBandEvent]) -> None:
         """Take in what processes did."""
-        ended: list[tuple[int, Program]] = []
         for kind, pid, parent, gone in self._images.apply(events):
             if kind == MAPPED:
                 self._changed[pid] = None
             if gone is not None:
-                # Also where it began and ended since the last round: it may have been sampled all the same.
-                ended.append((pid, gone))
+                if gone.mappings:
+                    # Also where it began and ended since the last round: it may have been sampled all the same.
+                    self._handed_over.put_mappings(pid, Mappings(gone.mappings))
                 self._forget(gone)
             if kind == FORKED:
                 self._installed.inherit(parent, pid)
-        self._handed_over.put_ended(ended)
 
     def install_changed(self, now: float) -> None:
         """Tell the kernel what changed of the processes it knows, and where it needs that, of some that have begun."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ebtop.process.mappings import Mappings
 from ebtop.process.places import Files
@@ -33,17 +33,15 @@ class WalkedStack(NamedTuple):
     """As in struct stack of bpf/stack.h, see ebtop.unwind.ends."""
 
 
-class Program(Protocol):
-    """What a process ran until it ended, or executed another program."""
+class _Gone(NamedTuple):
+    """What a process had mapped, by the programs it executed."""
 
-    def packed(self) -> Mappings:
-        """What it had mapped."""
-        ...
+    at: float
+    """When the latest of them ended."""
+    programs: list[Mappings]
 
 
-_Gone = tuple[float, list[Program]]
-"""When the latest of a process's programs ended, and those."""
-_NEVER: _Gone = (0.0, [])
+_NEVER = _Gone(0.0, [])
 
 
 class HandedOver:
@@ -90,22 +88,19 @@ class HandedOver:
                 self._settled_at = moment
             self._changed.notify_all()
 
-    def put_ended(self, ended: Iterable[tuple[int, Program]]) -> None:
-        """Programs that ended, by pid; what they had mapped is asked for if they were sampled."""
+    def put_mappings(self, pid: int, mappings: Mappings) -> None:
+        """What a process had mapped until it ended, or executed another program."""
         with self._changed:
             now = self._clock()
-            for pid, program in ended:
-                before = self._gone.pop(pid, None)
-                programs = [*before[1][1 - _PROGRAMS_MAX :], program] if before is not None else [program]
-                self._gone[pid] = now, programs
-            while self._gone and (len(self._gone) > _KEPT_MAX or next(iter(self._gone.values()))[0] < now - _GONE_S):
+            before = self._gone.pop(pid, _NEVER).programs[1 - _PROGRAMS_MAX :]
+            self._gone[pid] = _Gone(now, [*before, mappings])
+            while len(self._gone) > _KEPT_MAX or next(iter(self._gone.values())).at < now - _GONE_S:
                 self._gone.popitem(last=False)
 
     def take_mappings(self, pid: int) -> list[Mappings]:
         """What was put for a process since the last time, oldest first."""
         with self._changed:
-            _, programs = self._gone.pop(pid, _NEVER)
-        return [program.packed() for program in programs]
+            return list(self._gone.pop(pid, _NEVER).programs)
 
     def wait(self, moment: float, longest_s: float) -> None:
         """Until it is known which processes were gone at a moment (time.monotonic), or nobody walks."""

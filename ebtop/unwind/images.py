@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
-from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, SideBandEvent, mappings
-from ebtop.process.mappings import MAPPINGS_MAX, Mapping, Mappings, mapped_file, read_mappings
+from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, Mapped, SideBandEvent, mapped
+from ebtop.process.mappings import MAPPINGS_MAX, Mapping, mapped_file, read_mappings
 
 IMAGES_MAX = 4096
 READ_AGAIN_S = 0.5
@@ -32,10 +32,6 @@ class Image:
         self.read_at = 0.0
         self.set(mappings)
 
-    def packed(self) -> Mappings:
-        """Its mappings, to be kept."""
-        return Mappings(self.mappings)
-
     def set(self, mappings: Iterable[Mapping]) -> None:
         self.mappings = sorted(mappings)
         self._overlay()
@@ -57,11 +53,6 @@ class Image:
         if at < 0 or address >= self.spans[at].end:
             return None
         return self.spans[at]
-
-    def add_told(self, record: bytes) -> None:
-        """Take in what the side band told."""
-        for mapping in _mappings(record):
-            self.add(mapping)
 
     def add(self, new: Mapping) -> None:
         """A mapping takes the place of what was there."""
@@ -152,8 +143,10 @@ class Images:
             image = self._by_pid.get(pid)
             if kind == MAPPED:
                 if image is not None:
-                    image.add_told(record)
-                    yield Happened(kind, pid)
+                    new = mapped(record)
+                    if new is not None:
+                        image.add(_mapping(new))
+                        yield Happened(kind, pid)
                 continue
             if image is not None:
                 del self._by_pid[pid]
@@ -172,11 +165,9 @@ class Images:
         return image
 
 
-def _mappings(records: bytes) -> Iterator[Mapping]:
-    """What records of the side band say."""
-    for start, length, offset, device, inode, path in mappings(records):
-        file = mapped_file(device, 0, b"") if path in _ANONYMOUS else mapped_file(device, inode, path)
-        yield Mapping(start, start + length, offset, file)
+def _mapping(new: Mapped) -> Mapping:
+    path, inode = (b"", 0) if new.path in _ANONYMOUS else (new.path, new.inode)
+    return Mapping(new.start, new.start + new.length, new.offset, mapped_file(new.device, inode, path))
 
 
 def _child(parent: Image, pid: int) -> Image:

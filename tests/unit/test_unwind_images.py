@@ -108,11 +108,9 @@ def test_of_one_that_ended_lately_there_is_nothing() -> None:
     assert images.get(PID, [happened(EXECUTED), told(10, 6), happened(ENDED)]).mappings == []
 
 
-def test_records_in_a_row_are_read_one_by_one() -> None:
-    first, second = (told(start, 1)[4] for start in (10, 20))
+def test_memory_that_can_not_be_executed_is_nobodys_business() -> None:
     writable = mmap2_record(PID, 30 * PAGE, PAGE, 0, b"/data", protection=3)
-    images = after((0, MAPPED, PID, 0, first + writable + second))
-    assert found(images) == [mapping(10, 1), mapping(20, 1)]
+    assert found(after(told(10, 1), (0, MAPPED, PID, 0, writable))) == [mapping(10, 1)]
 
 
 def test_children_have_what_their_parent_has_and_then_their_own() -> None:

@@ -12,11 +12,10 @@ import pytest
 
 from ebtop.kernel.artifact import MapSpec
 from ebtop.kernel.maps import Map
-from ebtop.process.mappings import MappedFile, Mapping
+from ebtop.process.mappings import MappedFile, Mapping, Mappings
 from ebtop.unwind.arena import base_address, words
 from ebtop.unwind.ends import End
 from ebtop.unwind.handed_over import HandedOver, WalkedStack
-from ebtop.unwind.images import Image
 from ebtop.unwind.mapping_space import MappingSpace, Span
 from ebtop.unwind.rule import GAP, LAYOUT, Rule
 from ebtop.unwind.table import TableBuilder, UnwindTable
@@ -193,19 +192,20 @@ def test_stacks_nobody_takes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [n for n in range(9) if handed_over.take(n, 0.0, 0.0)] == [6, 7, 8]
 
 
-def program(inode: int) -> Image:
-    mapped = Mapping(0x1000, 0x2000, 0, MappedFile(1, inode, b"/bin/x", deleted=False))
-    return Image(1, [mapped], whole=True)
+def program(inode: int) -> Mappings:
+    return Mappings([Mapping(0x1000, 0x2000, 0, MappedFile(1, inode, b"/bin/x", deleted=False))])
 
 
 def test_mappings_of_a_process_that_is_gone_are_given_once_oldest_first() -> None:
     handed_over = HandedOver(lambda: 100.0)
     shell, compiler = program(1), program(2)
-    handed_over.put_ended([(7, shell), (8, compiler), (7, compiler)])
-    assert handed_over.take_mappings(7) == [shell.packed(), compiler.packed()]
+    handed_over.put_mappings(7, shell)
+    handed_over.put_mappings(8, compiler)
+    handed_over.put_mappings(7, compiler)
+    assert handed_over.take_mappings(7) == [shell, compiler]
     assert handed_over.take_mappings(7) == []
     for _ in range(100):
-        handed_over.put_ended([(8, shell)])
+        handed_over.put_mappings(8, shell)
     assert len(handed_over.take_mappings(8)) <= 3
 
 
@@ -213,7 +213,7 @@ def test_mappings_that_nobody_takes_are_forgotten_after_a_while() -> None:
     now = [100.0]
     handed_over = HandedOver(lambda: now[0])
     for pid in range(10):
-        handed_over.put_ended([(pid, program(1))])
+        handed_over.put_mappings(pid, program(1))
         now[0] += 10
     assert [pid for pid in range(10) if handed_over.take_mappings(pid)] == [5, 6, 7, 8, 9]
 
