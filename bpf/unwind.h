@@ -29,7 +29,9 @@
 #define UNWIND_PROCESSES 4096
 #define UNWIND_FILES 1024
 #define STRANGERS 1024
-#define SAMPLES_OF_A_STRANGER 32	/* then it is worth to have its mappings told */
+/* What was sampled so often, and over so long, is worth having its mappings told. */
+#define SAMPLES_OF_A_STRANGER 32
+#define STRANGE_NS 300000000ULL
 #define RULE_CACHE_BITS 13
 #define RULES_CACHED (1 << RULE_CACHE_BITS)
 #define WINDOW_BYTES 1024
@@ -128,6 +130,7 @@ struct unwind_file {
 struct stranger {
 	u32 pid;
 	u32 samples;
+	u64 since;
 };
 
 /* Shared with user space. */
@@ -653,9 +656,10 @@ inlined int is_stranger(void)
 	if (stranger->pid != pid) {
 		stranger->pid = pid;
 		stranger->samples = 0;
+		stranger->since = bpf_ktime_get_ns();
 	}
 	stranger->samples++;
-	if (stranger->samples < SAMPLES_OF_A_STRANGER)
+	if (stranger->samples < SAMPLES_OF_A_STRANGER || bpf_ktime_get_ns() - stranger->since < STRANGE_NS)
 		return 1;
 	stranger->samples = 0;
 	return 0;

@@ -40,7 +40,7 @@ _MMAP2_RECORD = struct.Struct("=16x QQQ IIQQ II")
 _TIME = struct.Struct("=Q")
 _PID = struct.Struct("=I")
 _PATH_AT = 72
-_RECENT_S, _RECENT_BYTES = 2.0, 1 << 20
+_RECENT_S, _RECENT_BYTES = 3.0, 1 << 20
 """What was read is kept so long, and no more of it."""
 _PAGES, _PAGES_OF_MANY, _MANY_CPUS = 32, 16, 8
 """Of each CPU's buffer; smaller ones where there are many."""
@@ -113,10 +113,10 @@ class SideBand:
         return events
 
     def recent(self, pid: int) -> list[SideBandEvent]:
-        """Of what was read in the last seconds what a process did, in order."""
+        """Of what was read in the last seconds what a process did, in order. From any thread, also after `close`."""
         events: list[SideBandEvent] = []
         number = _PID.pack(pid)
-        for _, data in self._recent:
+        for _, data in tuple(self._recent):
             if number in data:
                 _read(data, (pid,), events)
         events.sort()

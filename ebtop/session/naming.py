@@ -163,11 +163,13 @@ class NamingThread:
         pids = {sample.pid for sample in work.samples if sample.handed_over or has_addresses(sample.user)}
         if not pids:
             return
-        for pid in pids:
-            symbolizer.knows(pid)  # those that live are looked at before the wait
+        unknown = {pid for pid in pids if not symbolizer.knows(pid)}  # those that live are looked at before the wait
         self._handed_over.wait(work.until, _GONE_WAIT_S)
         for pid in pids:
-            for mappings in self._handed_over.take_mappings(pid):
+            found = self._handed_over.take_mappings(pid)
+            if not found and pid in unknown:
+                found = self._handed_over.recent_mappings(pid)
+            for mappings in found:
                 symbolizer.note_mappings(pid, mappings)
 
     def _with_stack(self, sample: RawSample) -> RawSample:

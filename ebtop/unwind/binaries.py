@@ -23,6 +23,7 @@ _VDSO_MAX = 1 << 20
 _FILES_MAX = 4096
 _TABLES_BYTES = 8 << 20
 _RULES_MAX = 8192
+_PARENTS_MAX = 1024
 _LOOK_AGAIN_S = 10.0
 """A file may be written over in place: then it is another binary."""
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -66,6 +67,7 @@ class Binaries:
         self._tables_bytes = 0
         self._rules: dict[tuple[Binary, int], Rule] = {}
         self._vdso: bytes | None = None
+        self._parents: OrderedDict[int, int] = OrderedDict()
 
     def known(self, file: MappedFile) -> Binary | None:
         """Without looking at the file."""
@@ -204,23 +206,38 @@ class Binaries:
         if process is not None:
             opened = open_mapped(self._processes, process, mapping)
             return opened[0] if opened is not None else None
-        # Nobody saw it alive. The path leads to the mapped file if the inode is the same.
+        # Nobody saw it alive. The path leads to the mapped file if the inode is the same; of what ran in a container
+        # it begins where that of its parent does.
         if mapping.file.deleted:
             return None
-        try:
-            fd = os.open(mapping.file.path, _OPEN_FLAGS)
-        except (OSError, ValueError):
-            return None
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_ino == mapping.file.inode:
-            return fd
-        os.close(fd)
-        return None
+        parent = self._parents.get(pid)
+        roots = ("", f"/proc/{parent}/root") if parent else ("",)
+        found = (_open_inode(root + os.fsdecode(mapping.file.path), mapping.file.inode) for root in roots)
+        return next((fd for fd in found if fd is not None), None)
+
+    def note_parent(self, pid: int, parent: int) -> None:
+        """Who forked a process that may be gone by now."""
+        self._parents[pid] = parent
+        if len(self._parents) > _PARENTS_MAX:
+            self._parents.popitem(last=False)
 
 
 def may_have_table(file: MappedFile) -> bool:
     """Whether what is mapped is a binary at all, or code of which a table was made, and no other memory."""
     return file.on_disk or file.path == VDSO or is_generated(file)
+
+
+def _open_inode(path: str, inode: int) -> int | None:
+    """A file descriptor, the caller's to close, if the regular file there has this inode."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError):
+        return None
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_ino == inode:
+        return fd
+    os.close(fd)
+    return None
 
 
 def _shift(segments: tuple[Segment, ...]) -> int | None:

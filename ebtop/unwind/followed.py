@@ -64,6 +64,9 @@ class Followed:
         events = self._recent(pid)
         split = bisect_right(events, moment, key=time_of)
         self._missed = events[split:]
+        for _, kind, _, parent, _ in events[:split]:
+            if kind == FORKED:
+                self._binaries.note_parent(pid, parent)
         return self._images.get(pid, events[:split])
 
     def catch_up(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
 from ebtop.kernel.side_band import EXECUTED, FORKED, MAPPED, Mapped, SideBandEvent, mapped
-from ebtop.process.mappings import MAPPINGS_MAX, Mapping, mapped_file, read_mappings
+from ebtop.process.mappings import MAPPINGS_MAX, Mapping, Mappings, mapped_file, read_mappings
 
 IMAGES_MAX = 4096
 READ_AGAIN_S = 0.5
@@ -163,6 +163,14 @@ class Images:
         if len(self._by_pid) > IMAGES_MAX:
             self._by_pid.popitem(last=False)
         return image
+
+
+def programs(pid: int, events: Iterable[SideBandEvent]) -> list[Mappings]:
+    """What a process had mapped, one program after the other, as far as these events tell."""
+    images = Images()
+    found = [happened.gone for happened in images.apply(events) if happened.gone is not None]
+    last = images.known(pid)
+    return [Mappings(image.mappings) for image in [*found, *([last] if last is not None else [])] if image.mappings]
 
 
 def _mapping(new: Mapped) -> Mapping:

@@ -22,6 +22,7 @@ from ebtop.unwind.binaries import Binaries, Binary
 from ebtop.unwind.control import Control
 from ebtop.unwind.followed import Followed
 from ebtop.unwind.handed_over import HandedOver
+from ebtop.unwind.images import programs
 from ebtop.unwind.installed import Installed
 from ebtop.unwind.raw_stacks import RawStacks
 from ebtop.unwind.tables import Tables
@@ -33,8 +34,6 @@ _BUSY_S, _IDLE_S = 0.04, 1.0
 _LAST_S = 1.0
 """Tables are waited for so long at the end."""
 _SWEEP_S = 10.0
-_HURRIES = 100
-"""Between two sweeps so many rounds begin at once, so that a process still is there when its file is opened."""
 
 
 class Unwinder:
@@ -64,7 +63,6 @@ class Unwinder:
         self._began = self._swept_at = time.monotonic()
         self._was_busy = False
         """Something happened before the last round."""
-        self._hurries = _HURRIES
         self._stop = threading.Event()
         self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._sources = select.poll()
@@ -104,7 +102,7 @@ class Unwinder:
         else:
             for fd in self._side_band.filenos():
                 self._sources.register(fd, select.POLLIN)
-        self._handed_over.begin(self._ring_doorbell)
+        self._handed_over.begin(self._ring_doorbell, lambda pid: programs(pid, self._recent(pid)))
         self._tables.start()
         self._thread.start()
 
@@ -117,7 +115,7 @@ class Unwinder:
         ids = self._tables.map_ids
         self._handed_over.end()
         if self._side_band is not None:
-            self._side_band.close()
+            self._side_band.close()  # what was read of it can still be asked for
         self._followed.close()
         self._raws.close()
         self._control.close()
@@ -146,10 +144,8 @@ class Unwinder:
         if any(fd == self._doorbell for fd, _ in self._sources.poll((_BUSY_S if soon else _IDLE_S) * 1000)):
             os.eventfd_read(self._doorbell)
         rest = self._began + _BUSY_S - time.monotonic()
-        if rest > 0 and not (self._walks.came_too_late and self._hurries):
+        if rest > 0:
             time.sleep(rest)
-        elif rest > 0:
-            self._hurries -= 1
 
     def _ring_doorbell(self) -> None:
         """Have a round begin soon. From any thread."""
@@ -181,7 +177,6 @@ class Unwinder:
 
     def _round(self) -> None:
         began = self._began = time.monotonic()
-        self._walks.came_too_late = False
         self._installed.settle()
         self._take_in(began)
         self._installed.tell()
@@ -191,7 +186,6 @@ class Unwinder:
         self._handed_over.settle(began, stacks=not self._tables.to_come)
         if began - self._swept_at >= _SWEEP_S:
             self._swept_at = began
-            self._hurries = _HURRIES
             self._followed.sweep()
             self._tables.sweep(began)
         self._raws.allow(began)

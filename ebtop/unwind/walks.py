@@ -27,8 +27,6 @@ class Walks:
         self._tables = tables
         self._told_files = told_files
         self._handed_over = handed_over
-        self.came_too_late = False
-        """A file could not be opened, as the process with which it can be reached had ended; till the next round."""
 
     def walk(self, raw: RawStack, *, may_wait: bool = True) -> None:
         """Walk a stack, or have it wait for the first table that it misses."""
@@ -64,7 +62,6 @@ class Walks:
         if mapped is None:
             return False
         binary = self._followed.binary(image, mapped)
-        self.came_too_late = self.came_too_late or binary is None
         if binary is None:
             return False
         opened = partial(self._followed.open_hidden, binary, image, mapped)
