@@ -8,8 +8,8 @@ import struct
 import pytest
 
 from ebtop.kernel.side_band import ENDED, EXECUTED, FORKED, MAPPED, SideBandEvent
-from ebtop.process.mappings import Mapping, mapped_file
-from ebtop.unwind.images import READ_AGAIN_S, Happened, Image, Images
+from ebtop.process.mappings import Mapping, Mappings, mapped_file
+from ebtop.unwind.images import READ_AGAIN_S, Happened, Image, Images, programs
 
 PAGE = 4096
 PID, CHILD = 1 << 22, (1 << 22) + 1
@@ -106,6 +106,14 @@ def test_what_a_process_did_lately_is_taken_in_when_somebody_asks() -> None:
 def test_of_one_that_ended_lately_there_is_nothing() -> None:
     images = Images()
     assert images.get(PID, [happened(EXECUTED), told(10, 6), happened(ENDED)]).mappings == []
+
+
+def test_the_programs_of_a_process_one_after_the_other() -> None:
+    first, second = told(10, 6), told(20, 1)
+    did = [happened(FORKED, PID, 1), happened(EXECUTED), first, happened(EXECUTED), second, happened(ENDED)]
+    assert programs(PID, did) == [Mappings([mapping(10, 6)]), Mappings([mapping(20, 1)])]
+    assert programs(PID, did[:-1]) == programs(PID, did)
+    assert programs(PID, []) == []
 
 
 def test_memory_that_can_not_be_executed_is_nobodys_business() -> None:

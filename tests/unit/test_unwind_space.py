@@ -218,6 +218,14 @@ def test_mappings_that_nobody_takes_are_forgotten_after_a_while() -> None:
     assert [pid for pid in range(10) if handed_over.take_mappings(pid)] == [5, 6, 7, 8, 9]
 
 
+def test_what_nothing_was_put_of_is_asked_for_also_after_the_end() -> None:
+    handed_over = HandedOver()
+    assert handed_over.recent_mappings(7) == []
+    handed_over.begin(recent=lambda pid: [program(pid)])
+    handed_over.end()
+    assert handed_over.recent_mappings(7) == [program(7)]
+
+
 def test_waiting_for_what_happened_ends_when_it_is_there_or_nobody_walks() -> None:
     handed_over = HandedOver()
     handed_over.wait(100.0, 60.0)
