@@ -8,6 +8,7 @@ from ebtop.store.unnamed import UNKNOWN, unnamed_frame
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.demangle import demangle
 from ebtop.symbols.entry import is_entry
+from ebtop.symbols.frames import FrameCache
 from ebtop.text import printable
 
 
@@ -23,6 +24,16 @@ def native_frame(binary: Binary, file: MappedFile, offset: int) -> Frame:
     frame = Frame(demangle(name), "native", file.label)
     # Programs may call a C++ function of their own "clone": that is no entry, as its mangled name shows.
     return frame._replace(name=name) if is_entry(frame) else frame
+
+
+def cached_frame(frames: FrameCache, binary: Binary, file: MappedFile, offset: int) -> Frame:
+    """As `native_frame`, from a cache if it was named before in whichever process."""
+    key = (binary.serial, file.label, offset)
+    frame = frames.get(key)
+    if frame is None:
+        frame = native_frame(binary, file, offset)
+        frames.put(key, frame)
+    return frame
 
 
 def unnamed(file: MappedFile, offset: int, function: int | None = None) -> Frame:

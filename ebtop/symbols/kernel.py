@@ -50,13 +50,8 @@ class KernelSymbols:
 
     @property
     def memory_bytes(self) -> int:
-        return (
-            self._core.nbytes
-            + self._later.nbytes
-            + self._known.nbytes
-            + self._cache.nbytes
-            + len(self._recent) * _RECENT_BYTES
-        )
+        tables = (self._core, self._later, self._known, self._cache)
+        return sum(table.nbytes for table in tables) + len(self._recent) * _RECENT_BYTES
 
     def frames(self, addresses: Sequence[int]) -> list[Frame]:
         """The functions at kernel addresses."""

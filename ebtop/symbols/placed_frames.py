@@ -13,7 +13,7 @@ from ebtop.store.records import Frame
 from ebtop.store.unnamed import ENDED, UNKNOWN, is_address_only
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
-from ebtop.symbols.file_frames import native_frame, unnamed
+from ebtop.symbols.file_frames import cached_frame, unnamed
 from ebtop.symbols.frames import FrameCache
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.spans import Spans
@@ -89,8 +89,7 @@ class PlacedFrames:
             binary = self._look_at(number, found.file) if found.serial else None
             if binary is None:
                 return unnamed(file, offset)
-            frame = native_frame(binary, file, offset)
-            self._frames.put((binary.serial, file.label, offset), frame)
+            frame = cached_frame(self._frames, binary, file, offset)
             self._note_function(binary, place, frame)
         return self._remember(place, frame)
 

@@ -14,7 +14,7 @@ from ebtop.store.records import Frame, ModuleFacts
 from ebtop.store.unnamed import KERNEL, UNKNOWN, jit_frame
 from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.entry import is_complete
-from ebtop.symbols.file_frames import native_frame, unnamed
+from ebtop.symbols.file_frames import cached_frame, unnamed
 from ebtop.symbols.frames import FrameCache, NamedStack, StackCache
 from ebtop.symbols.interpreters import GONE, Change, Interpreters, is_named_python, running_pythons
 from ebtop.symbols.java import JavaNames
@@ -227,13 +227,8 @@ class Symbolizer:
         if binary is None:
             # Not kept: what is at an address changes while the program compiles.
             return self._compiled_frame(process, mapping.file, address, offset), False
-        place = self._places(process)[number] = binary.serial, mapping.file.label
-        key = (*place, offset)
-        frame = self._frames.get(key)
-        if frame is None:
-            frame = native_frame(binary, mapping.file, offset)
-            self._frames.put(key, frame)
-        return frame, True
+        self._places(process)[number] = binary.serial, mapping.file.label
+        return cached_frame(self._frames, binary, mapping.file, offset), True
 
     def _compiled_frame(self, process: Process, file: MappedFile, address: int, offset: int) -> Frame:
         """Of code that was made at run time, or of a file that can not be read."""
