@@ -24,7 +24,7 @@ inlined int store_sample(void *ctx)
 	key.user = hand_over_stack(ctx, stack);
 	if (!key.user)
 		key.user = store_stack(stack, half);
-	fill_kernel_stack(ctx, stack);
+	fill_interrupted_kernel_stack(ctx, stack);
 	key.kernel = store_stack(stack, half);
 	key.interpreted = store_interpreted_stack(half);
 	READ(task_struct, group_leader, &leader, bpf_get_current_task());

@@ -37,7 +37,7 @@ inlined int store_fault(void *ctx)
 	key.user = hand_over_stack(ctx, stack);
 	if (!key.user)
 		key.user = store_stack(stack, half);
-	fill_kernel_stack(ctx, stack); /* of a fault in user code there is none: the kernel shows user registers */
+	fill_interrupted_kernel_stack(ctx, stack); /* of a fault in user code there is none */
 	key.kernel = store_stack(stack, half);
 	key.interpreted = store_interpreted_stack(half);
 	count(count_sample(&key, 0, half) ? EVENTS : LOST_MAP_FULL);

@@ -118,9 +118,10 @@ inlined int process_is_filtered(u64 leader)
 
 	if (kinds == FILTER_READY)
 		return 0;
-	bpf_get_current_comm(thread, COMM_LEN);
-	if (is_active(kinds, FILTER_COMM))
+	if (is_active(kinds, FILTER_COMM)) {
+		bpf_get_current_comm(thread, COMM_LEN);
 		bpf_probe_read_kernel(comm, COMM_LEN, (void *)(leader + OFFSET(task_struct, comm)));
+	}
 	return is_filtered(kinds, current_tgid(), is_active(kinds, FILTER_CGROUP) ? current_cgroup() : 0, comm, thread);
 }
 

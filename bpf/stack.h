@@ -45,4 +45,17 @@ inlined void fill_kernel_stack(void *ctx, struct stack *stack)
 	fill_stack(ctx, stack, 0);
 }
 
+/* The context of a perf event begins with the registers that it interrupted: struct pt_regs of x86-64. */
+#define INTERRUPTED_CS 17
+#define USER_MODE 3
+
+/* The same of a perf event. Code of a program has no kernel stack, which is not worth asking for. */
+inlined void fill_interrupted_kernel_stack(void *ctx, struct stack *stack)
+{
+	stack->depth = 0;
+	stack->cut = END_NOT_KNOWN;
+	if (!HAS(pt_regs, di) || (((u64 *)ctx)[INTERRUPTED_CS] & USER_MODE) != USER_MODE)
+		fill_kernel_stack(ctx, stack);
+}
+
 #endif

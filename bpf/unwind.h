@@ -45,7 +45,6 @@
 
 #define RAW_CHUNK 1024
 #define RAW_CHUNKS 16
-#define USER_MODE 3
 #define COMPAT_CODE 0x23	/* __USER32_CS: the selector of 32-bit code */
 #define SYSCALL_OPCODE 0x050f
 
