@@ -7,10 +7,15 @@
  * the innermost function to the outermost. Where all of that lies differs by version: user space says it for each
  * process, and reads the names of the code objects later.
  *
+ * A program that ends in a moment would be gone by then. User space says it for each file that holds CPython, too: a
+ * walk of native frames that comes to such a file (bpf/unwind.h) knows what it needs of the process, and the names are
+ * read here and handed over.
+ *
  * A sample goes through a chain of programs, each ended by a tail call, as bpf/unwind.h does:
  *
  *   the probe's ──► cpython_walk, again and again, some frames a round ──► the probe's, which stores it
- *                        └► cpython_find and back, for a thread that is not known yet
+ *                        ├► cpython_find and back, for a thread that is not known yet
+ *                        └► cpython_tell, for a process that may end before its names are read
  *
  * While the chain is not loaded, or the process does not run CPython, the sample has no Python functions.
  */
@@ -19,9 +24,10 @@
 
 #include "samples.h"
 
-/* Offsets in bytes, for one process. */
+/* Offsets in bytes, for one process or one file. */
 struct cpython {
-	u64 runtime;	/* address of _PyRuntime in the process */
+	u64 runtime;	/* address of _PyRuntime in the process, or where it is from the file's first byte on */
+	u64 mm;	/* struct mm_struct of the process, filled in at the first walk */
 	u32 interpreters;	/* _PyRuntime: the newest interpreter */
 	u32 next_interpreter;
 	u32 threads;	/* interpreter: its newest thread state */
@@ -36,8 +42,17 @@ struct cpython {
 	u32 entries;
 	u32 first_line;	/* code object */
 	u32 file_name;
+	u32 qualified_name;
+	u32 text_length;	/* str */
+	u32 text_state;
+	u32 ascii_header;
+	u32 compact_header;
+	u32 kind_shift;
+	u32 tells_names;	/* user space does not know the process */
+	u32 unused;
 };
-BPF_TABLE("hash", u32, struct cpython, cpython_processes, 1024);
+BPF_TABLE("lru_hash", u32, struct cpython, cpython_processes, 2048);
+BPF_HASH(cpython_files, u32, struct cpython, 64);	/* by the number of the file, as in bpf/unwind.h */
 
 /* An entry is a frame that C code called: each evaluation loop on the native stack has one. */
 enum cpython_entries {
@@ -59,10 +74,16 @@ enum cpython_entries {
 #define CPYTHON_FRAME_BYTES 88	/* what the offsets in a frame may reach */
 #define CPYTHON_FRAMES_A_ROUND 16
 #define CPYTHON_ROUNDS 12	/* 33 tail calls are allowed at most, with those of the native walk */
+#define CPYTHON_ROUNDS_TELLING 7
+#define CPYTHON_NAMES_A_ROUND 40
+#define CPYTHON_TELLINGS 3
+#define CPYTHON_NAMES_TOLD 4096
+#define CPYTHON_TEXT 240
 #define CPYTHON_THREADS 512
 #define CPYTHON_RETRY_NS 100000000ULL
+#define CPYTHON_RETRY_SOON_NS 4000000ULL
 
-enum { CPYTHON_FIND, CPYTHON_WALK, CPYTHON_DONE, CPYTHON_PROGRAMS };
+enum { CPYTHON_FIND, CPYTHON_WALK, CPYTHON_DONE, CPYTHON_TELL, CPYTHON_PROGRAMS };
 BPF_PROG_ARRAY(cpython_programs, CPYTHON_PROGRAMS);
 
 struct cpython_thread {
@@ -75,11 +96,35 @@ BPF_TABLE("lru_hash", u64, struct cpython_thread, cpython_threads, 4096);
 /* How far the walk of a sample has come. */
 struct cpython_walk {
 	u64 frame;	/* the next one's address */
-	u64 rounds;	/* 0: the innermost frame is to be found */
+	u32 rounds;	/* 0: the innermost frame is to be found */
+	u32 told;	/* of so many functions user space has the names */
+	u32 tellings;
+	u32 unused;
 	u8 bytes[CPYTHON_FRAME_BYTES + 8];	/* what was read of a frame */
 };
 BPF_PERCPU_ARRAY(cpython_walk_scratch, struct cpython_walk, 1);
 BPF_PERCPU_ARRAY(cpython_stack_scratch, struct stack, 1);
+
+/* What a code object says. Of a longer name the first bytes are there, of a longer path the last. */
+struct cpython_name {
+	u64 word;	/* as in stacks, without CODE_ENTRY */
+	u32 pid;
+	s32 line;
+	u32 name_length;	/* characters */
+	u32 name_kind;	/* bytes of each */
+	u32 file_length;
+	u32 file_kind;
+	char name[CPYTHON_TEXT];
+	char file[CPYTHON_TEXT];
+};
+RECORD_LAYOUT(cpython_name);
+BPF_RINGBUF_OUTPUT(cpython_names, 32);
+
+struct cpython_told {
+	u64 word;
+	u64 pid;
+};
+BPF_TABLE("lru_hash", struct cpython_told, u8, cpython_told, CPYTHON_NAMES_TOLD);
 
 #define READ_USER(destination, address) bpf_probe_read_user(destination, sizeof(*(destination)), (void *)(address))
 
@@ -116,14 +161,17 @@ inlined u64 cpython_known_innermost(struct cpython *python)
 	return known && known->state ? cpython_innermost(python, known->state, cpython_self()) : 0;
 }
 
-/* Threads that never run Python are looked for again only so often: the list may be long. */
+/*
+ * Threads that never run Python are looked for again only so often: the list may be long. A process that user space does
+ * not know has just begun, and its thread, too.
+ */
 inlined u64 cpython_find_innermost(struct cpython *python)
 {
 	u64 key = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), self;
 	u64 interpreter = 0, state = 0, frame = 0;
 	struct cpython_thread *known = cpython_threads.lookup(&key), found = {};
 
-	if (known && now - known->looked_at < CPYTHON_RETRY_NS)
+	if (known && now - known->looked_at < (python->tells_names ? CPYTHON_RETRY_SOON_NS : CPYTHON_RETRY_NS))
 		return 0;
 	self = cpython_self();
 	READ_USER(&interpreter, python->runtime + python->interpreters);
@@ -222,9 +270,12 @@ int cpython_walk(void *ctx)
 			if (end)
 				break;
 		}
-		if (walk->frame && !end && ++walk->rounds < CPYTHON_ROUNDS)
+		if (walk->frame && !end &&
+		    ++walk->rounds < (python->tells_names ? CPYTHON_ROUNDS_TELLING : CPYTHON_ROUNDS))
 			cpython_programs.call(ctx, CPYTHON_WALK);
 		stack->cut = walk->frame && stack->depth ? END_TOO_DEEP : END_WHOLE;
+		if (python->tells_names && stack->depth)
+			cpython_programs.call(ctx, CPYTHON_TELL);
 	}
 	cpython_programs.call(ctx, CPYTHON_DONE);
 	count(LOST_SCRATCH);
@@ -249,13 +300,136 @@ int cpython_find(void *ctx)
 	return 0;
 }
 
+/* A str's characters, `length` of `kind` bytes each: the last ones or the first, as many as there is room for. */
+inlined int read_text(struct cpython *python, u64 at, u32 *length, u32 *kind, char *text, int last)
+{
+	u64 characters = 0, bytes;
+	u32 state = 0;
+
+	if (READ_USER(&characters, at + python->text_length) || READ_USER(&state, at + python->text_state))
+		return 1;
+	state >>= python->kind_shift;
+	*length = characters;
+	*kind = state & 7;
+	/* Characters that lie elsewhere are a subclass's: code has none. */
+	if (!(state & 8) || characters >> 24)
+		return 1;
+	bytes = characters * *kind;
+	at += state & 16 ? python->ascii_header : python->compact_header;
+	if (bytes > CPYTHON_TEXT) {
+		at += last ? bytes - CPYTHON_TEXT : 0;
+		bytes = CPYTHON_TEXT;
+	}
+	return bpf_probe_read_user(text, bytes, (void *)at);
+}
+
+/* Hands over what the code object of a function says, once for each. */
+inlined void tell_name(struct cpython *python, u64 word)
+{
+	struct cpython_told key = { .word = word & ~CODE_ENTRY, .pid = current_tgid() };
+	u64 code = word & CODE_MASK, name = 0, file = 0;
+	struct cpython_name *told;
+	u8 yes = 1;
+	int failed;
+
+	if (cpython_told.lookup(&key))
+		return;
+	told = cpython_names.ringbuf_reserve(sizeof(*told));
+	if (!told)
+		return;
+	told->word = key.word;
+	told->pid = key.pid;
+	failed = READ_USER(&told->line, code + python->first_line) ||
+		 READ_USER(&file, code + python->file_name) ||
+		 READ_USER(&name, code + python->qualified_name) ||
+		 read_text(python, name, &told->name_length, &told->name_kind, told->name, 0) ||
+		 read_text(python, file, &told->file_length, &told->file_kind, told->file, 1);
+	if (failed) {
+		cpython_names.ringbuf_discard(told, 0);
+		return;
+	}
+	cpython_names.ringbuf_submit(told, 0);
+	cpython_told.update(&key, &yes);
+}
+
+int cpython_tell(void *ctx)
+{
+	u32 pid = current_tgid();
+	int first = 0;
+	struct cpython *python = cpython_processes.lookup(&pid);
+	struct cpython_walk *walk = cpython_walk_scratch.lookup(&first);
+	struct stack *stack = cpython_stack_scratch.lookup(&first);
+	u64 at;
+
+	if (python && walk && stack) {
+#pragma clang loop unroll(disable)
+		for (int i = 0; i < CPYTHON_NAMES_A_ROUND; i++) {
+			at = walk->told;
+			asm volatile("" : "+r"(at));
+			if (at >= stack->depth || at >= STACK_DEPTH)
+				break;
+			tell_name(python, stack->address[at]);
+			walk->told = at + 1;
+		}
+		if (walk->told < stack->depth && ++walk->tellings < CPYTHON_TELLINGS)
+			cpython_programs.call(ctx, CPYTHON_TELL);
+	}
+	cpython_programs.call(ctx, CPYTHON_DONE);
+	count(LOST_SCRATCH);
+	return 0;
+}
+
+inlined u64 current_mm(void)
+{
+	u64 mm = 0;
+
+	READ(task_struct, mm, &mm, bpf_get_current_task());
+	return mm;
+}
+
+/*
+ * The native walk has come to a file, whose first byte would be mapped at `first_byte`. Returns whether it holds
+ * CPython; how to walk the process is known then.
+ */
+inlined int note_file_of_cpython(u32 file, u64 first_byte, u64 mm)
+{
+	u32 pid = current_tgid();
+	struct cpython *held = cpython_files.lookup(&file), *known, found;
+
+	if (!held)
+		return 0;
+	known = cpython_processes.lookup(&pid);
+	if (known && (!known->mm || known->mm == mm))
+		return 1;
+	found = *held;
+	found.runtime += first_byte;
+	found.mm = mm;
+	found.tells_names = 1;
+	cpython_processes.update(&pid, &found);
+	return 1;
+}
+
+/* Whether it is known how to walk the current process. */
+inlined int runs_cpython(void)
+{
+	u32 pid = current_tgid();
+	struct cpython *python = cpython_processes.lookup(&pid);
+	u64 mm;
+
+	if (!python)
+		return 0;
+	mm = current_mm();
+	if (!python->mm)
+		python->mm = mm;
+	return python->mm == mm;	/* or it has executed another program since, or is another process */
+}
+
 /*
  * Walks the Python functions of the current thread, if its process is known to run CPython. May not come back: the
  * sample then goes on in the program that stands in slot CPYTHON_DONE.
  */
 inlined void walk_interpreted_stack(void *ctx)
 {
-	u32 pid = current_tgid();
 	int first = 0;
 	struct stack *stack = cpython_stack_scratch.lookup(&first);
 	struct cpython_walk *walk = cpython_walk_scratch.lookup(&first);
@@ -265,7 +439,9 @@ inlined void walk_interpreted_stack(void *ctx)
 	stack->depth = 0;
 	stack->cut = END_WHOLE;
 	walk->rounds = 0;
-	if (HAS(thread_struct, fsbase) && cpython_processes.lookup(&pid))
+	walk->told = 0;
+	walk->tellings = 0;
+	if (HAS(thread_struct, fsbase) && runs_cpython())
 		cpython_programs.call(ctx, CPYTHON_WALK);
 }
 

@@ -38,7 +38,8 @@
 
 #define FRAMES_A_ROUND 8
 #define ROUNDS 16		/* 33 tail calls are allowed at most */
-#define CALLS_ASKING 29		/* with those to `unwind_file`; no Python functions are walked then */
+#define CALLS_ASKING 29		/* with those to `unwind_file`, */
+#define CALLS_WITH_PYTHON 16	/* where Python functions are walked after it */
 #define MAPPING_STEPS 13	/* of a binary search among all of one process */
 #define ROW_STEPS 12		/* among all rows of a page of code */
 #define PAGE_SHIFT 12
@@ -172,6 +173,8 @@ struct walk {
 	u64 place;		/* ... and to a place in the file */
 	u32 table;
 	u32 asks;		/* which file is mapped where; otherwise the process's mappings are known */
+	u32 calls;		/* that it may take */
+	u32 met_python;		/* the file that holds it */
 	u64 mapped[MAPPED_FILE_WORDS];
 	u64 node[MAPLE_NODE_WORDS];
 	u64 saved[17];		/* by a signal: r8..r15, di, si, bp, bx, dx, ax, cx, sp, ip */
@@ -586,6 +589,10 @@ int unwind_file(void *ctx)
 			walk->table = file->table;
 			walk->bias = mapped->start - mapped->offset - file->address;
 			walk->place = (PLACE_IN_FILE | (u64)file->number << PLACE_OFFSET_BITS) + mapped->offset - mapped->start;
+			if (!walk->met_python && note_file_of_cpython(file->number, mapped->start - mapped->offset, mm)) {
+				walk->met_python = 1;
+				walk->calls = CALLS_WITH_PYTHON;
+			}
 		}
 	}
 	unwind_programs.call(ctx, UNWIND_ON);
@@ -608,18 +615,20 @@ int unwind_native(void *ctx)
 			break;
 		end = step(walk, stack);
 	}
-	if (!end && ++walk->rounds < (walk->asks ? CALLS_ASKING : ROUNDS)) {
+	if (!end && ++walk->rounds < walk->calls) {
 		unwind_programs.call(ctx, UNWIND_ON);
 		count(LOST_SCRATCH);
 		return 0;
 	}
 	if (end == ASK_FOR_FILE) {
 		walk->rounds += 2;
-		if (walk->rounds < CALLS_ASKING)
+		if (walk->rounds < walk->calls)
 			unwind_programs.call(ctx, UNWIND_FILE);
 		end = END_NO_PROCESS;
 	}
-	stack->cut = end ? end : END_TOO_DEEP;
+	if (!end)	/* no call is left */
+		end = walk->asks ? END_NO_PROCESS : END_TOO_DEEP;
+	stack->cut = end;
 	unwind_programs.call(ctx, UNWIND_DONE);
 	count(LOST_SCRATCH);
 	return 0;
@@ -671,12 +680,11 @@ inlined int ask_for_files(struct walk *walk)
 	int first = 0;
 	struct unwind_control *control = unwind_control.lookup(&first);
 
-	if (!has_mapping_tree() || !CONSTANT(unwind, ask_for_files) || !control)
-		return 0;
-	/* Where Python functions run among the native ones is known by address. */
-	if (cpython_processes.lookup(&pid) || !is_stranger())
+	if (!has_mapping_tree() || !CONSTANT(unwind, ask_for_files) || !control || !is_stranger())
 		return 0;
 	walk->asks = 1;
+	walk->met_python = 0;
+	walk->calls = cpython_processes.lookup(&pid) ? CALLS_WITH_PYTHON : CALLS_ASKING;
 	mapped_of(walk)->end = 0;
 	walk->cached = ~0;
 	walk->salt = (u64)control->epoch * 0xD1B54A32D192ED03ULL; /* no process's generation is 0 */
@@ -697,6 +705,7 @@ inlined int take_process(struct walk *walk, u64 mm)
 		process->mm = mm;
 	if (process->mm != mm)	/* it has executed another program since, or is another process of the same number */
 		return 0;
+	walk->calls = ROUNDS;
 	walk->first_mapping = process->first;
 	walk->mappings = process->mappings;
 	walk->cached = ~0;
@@ -729,6 +738,7 @@ inlined void begin_walk(void *ctx, struct stack *stack, u64 registers)
 	walk->after = 0;
 	walk->first_after = 0;
 	walk->asks = 0;
+	walk->calls = 0;
 	walk->interrupted = 1;
 	if (!registers || !read_registers(registers, walk->registers)) {
 		registers = saved_registers(task);

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ebtop.cpython.layout import Layout, Text
+from ebtop.cpython import layout as layouts
+from ebtop.cpython.layout import Layout
 from ebtop.text import clean
 
 ENTRY = 1
@@ -21,6 +22,16 @@ _CODECS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 
 Read = Callable[[int, int], bytes]
 """(address, length) to exactly so many bytes of memory. Raises OSError."""
+
+
+class Text(NamedTuple):
+    """A str, or one end of it."""
+
+    characters: bytes
+    kind: int
+    """Bytes of each: 1, 2, 4."""
+    length: int
+    """Characters of the whole."""
 
 
 class Function(NamedTuple):
@@ -53,14 +64,26 @@ def read_function(read: Read, layout: Layout, word: int) -> Function | None:
     (name_at,) = struct.unpack("<Q", read(code + layout.qualified_name, 8))
     name = _text(read, layout.text, name_at)
     file = _text(read, layout.text, file_at)
-    if name is None or file is None:
-        return None
-    short_file = clean(file if len(file) <= _FILE_MAX else "…" + file[-_FILE_MAX:])
-    short_name = clean(name if len(name) <= _NAME_MAX else name[:_NAME_MAX] + "…")
+    return function_of(name, file, line) if name is not None and file is not None else None
+
+
+def function_of(name: Text, file: Text, line: int) -> Function:
+    """Of a longer name the beginning may be there, of a longer path the end. Raises ValueError for what is no text."""
+    beginning, end = _decoded(name)[:_NAME_MAX], _decoded(file)[-_FILE_MAX:]
+    short_name = clean(beginning + "…" * (len(beginning) < name.length))
+    short_file = clean("…" * (len(end) < file.length) + end)
     return Function(short_name or "?", short_file or "?", max(line, 0))
 
 
-def _text(read: Read, layout: Text, at: int) -> str | None:
+def _decoded(text: Text) -> str:
+    codec = _CODECS.get(text.kind)
+    if codec is None:
+        raise ValueError(f"no str has characters of {text.kind} bytes")
+    # Lone surrogates are allowed in a str; they are not printable, so `clean` writes them as escapes.
+    return text.characters.decode(codec, "surrogatepass")
+
+
+def _text(read: Read, layout: layouts.Text, at: int) -> Text | None:
     """A str; None for what is none. One whose characters are elsewhere (a subclass's) is not read: code has none."""
     header = read(at, layout.state + 4)
     (length,) = struct.unpack_from("<q", header, layout.length)
@@ -69,5 +92,4 @@ def _text(read: Read, layout: Text, at: int) -> str | None:
     if kind not in _CODECS or not compact or not 0 <= length < 1 << 32:
         return None
     start = at + (layout.ascii_header if is_ascii else layout.compact_header)
-    # Lone surrogates are allowed in a str; they are not printable, so `clean` writes them as escapes.
-    return read(start, min(length, _READ_MAX) * kind).decode(_CODECS[kind], "surrogatepass")
+    return Text(read(start, min(length, _READ_MAX) * kind), kind, length)

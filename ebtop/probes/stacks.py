@@ -25,7 +25,7 @@ Stacks = dict[int, Stack]
 _NOT_THERE: Stack = ((), 0)
 _NO_STACK, _LOST_STACK = 0, 2
 """In place of a hash, bpf/samples.h."""
-_FIND, _WALK, _DONE = range(3)
+_FIND, _WALK, _DONE, _TELL = range(4)
 """Slots of cpython_programs, bpf/cpython.h."""
 
 
@@ -118,7 +118,9 @@ class StackProbe(Probe):
     def chains(settings: Settings, prog_type: int) -> Sequence[Attachment]:
         """The programs that a sample goes through after the first, which is of this type."""
         # In this order: a walk must not begin before there is something at its end.
-        places = ("on_interpreted", _DONE), ("cpython_walk", _WALK), ("cpython_find", _FIND)
+        places = (
+            ("on_interpreted", _DONE), ("cpython_tell", _TELL), ("cpython_walk", _WALK), ("cpython_find", _FIND),
+        )  # fmt: skip
         python = [Attachment(program, TailCall("cpython_programs", slot, prog_type)) for program, slot in places]
         return (*python, *settings.user_stacks.chain("on_walked", prog_type))
 

@@ -146,7 +146,7 @@ class LiveSource:
 
         `sink` is called from two threads. With `names_wait_s` 0 what is left is not waited for.
         """
-        self._naming = NamingThread(sink, self.log, self._set.handed_over, self._interpreters.put)
+        self._naming = NamingThread(sink, self.log, self._set.handed_over, self._interpreters.put_all)
         # A lock is slept on at half the cost of an event, and this thread wakes up more often than any other.
         ended = threading.Lock()
         ended.acquire()

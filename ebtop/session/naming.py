@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ebtop import precedence
@@ -16,7 +16,7 @@ from ebtop.process.places import has_addresses
 from ebtop.store.records import Batch, Frame, Record, StackRecord
 from ebtop.store.source import Sink
 from ebtop.store.stack_kinds import OFFCPU
-from ebtop.symbols.interpreters import Change
+from ebtop.symbols.interpreters import Change, Walking
 from ebtop.symbols.symbolizer import Symbolizer
 from ebtop.unwind import ends
 from ebtop.unwind.handed_over import HandedOver
@@ -32,7 +32,7 @@ _GONE_WAIT_S = 0.5
 """A process that is gone may just have been, and its end not been read."""
 
 
-def _nobody(changes: list[Change]) -> None:
+def _nobody(changes: list[Change], files: Mapping[int, Walking]) -> None:
     """Nobody wants to know."""
 
 
@@ -53,9 +53,9 @@ class NamingThread:
         sink: Sink,
         log: Callable[[str], None],
         handed_over: HandedOver,
-        on_interpreters: Callable[[list[Change]], None] = _nobody,
+        on_interpreters: Callable[[list[Change], Mapping[int, Walking]], None] = _nobody,
     ) -> None:
-        """`on_interpreters` is told which processes run CPython, from the thread."""
+        """`on_interpreters` is told which processes run CPython and which files hold it, from the thread."""
         self._on_interpreters = on_interpreters
         self._sink = sink
         self._handed_over = handed_over
@@ -89,9 +89,9 @@ class NamingThread:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        symbolizer = Symbolizer(files=self._handed_over.files)
+        symbolizer = Symbolizer(files=self._handed_over.files, functions=self._handed_over.functions)
         symbolizer.note_interpreters()
-        self._on_interpreters(symbolizer.interpreter_changes())
+        self._tell_interpreters(symbolizer)
         while (work := self._queue.get()) is not None:
             try:
                 self._do(work, symbolizer)
@@ -109,12 +109,15 @@ class NamingThread:
     def _do(self, work: _Work | int, symbolizer: Symbolizer) -> None:
         if isinstance(work, int):
             symbolizer.note_process(work)
-            self._on_interpreters(symbolizer.interpreter_changes())
+            self._tell_interpreters(symbolizer)
         else:
             records = self._name(symbolizer, work)
-            self._on_interpreters(symbolizer.interpreter_changes())
+            self._tell_interpreters(symbolizer)
             modules = symbolizer.new_modules()
             self._sink(Batch(work.time_ns, records, sampled_s=work.sampled_s, sampled_kind=work.kind, modules=modules))
+
+    def _tell_interpreters(self, symbolizer: Symbolizer) -> None:
+        self._on_interpreters(symbolizer.interpreter_changes(), symbolizer.interpreter_files())
 
     def _name(self, symbolizer: Symbolizer, work: _Work) -> list[Record]:
         self._learn_of_gone(symbolizer, work)
@@ -161,10 +164,9 @@ class NamingThread:
     def _learn_of_gone(self, symbolizer: Symbolizer, work: _Work) -> None:
         """Of the processes sampled those that ended, or execute another program now."""
         pids = {sample.pid for sample in work.samples if sample.handed_over or has_addresses(sample.user)}
-        if not pids:
-            return
         unknown = {pid for pid in pids if not symbolizer.knows(pid)}  # those that live are looked at before the wait
-        self._handed_over.wait(work.until, _GONE_WAIT_S)
+        if pids or any(sample.interpreted for sample in work.samples):  # and names of functions may be on their way
+            self._handed_over.wait(work.until, _GONE_WAIT_S)
         for pid in pids:
             found = self._handed_over.take_mappings(pid)
             if not found and pid in unknown:

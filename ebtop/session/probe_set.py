@@ -95,9 +95,9 @@ class ProbeSet:
         user = next((loaded for loaded in self.loaded.values() if _TABLES in loaded.module.maps), None)
         if user is None or self._cannot_unwind:
             return
-        layout = user.module.artifact.layouts["raw_stack"]
+        layouts = user.module.artifact.layouts
         try:
-            self.unwinder = Unwinder(self.shared, layout, self.handed_over, self._log, left)
+            self.unwinder = Unwinder(self.shared, layouts, self.handed_over, self._log, left)
         except OSError as error:
             self._cannot_unwind = True
             self._log(f"stacks are walked by frame pointers only: unwind maps: {error.strerror}")

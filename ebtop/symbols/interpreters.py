@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from ebtop.cpython.build import Build
 from ebtop.cpython.code_object import ENTRY, Function, key_of, read_function
-from ebtop.cpython.layout import Layout, Walk
+from ebtop.cpython.layout import Layout
 from ebtop.cpython.merge import Python
+from ebtop.cpython.told import ToldFunctions
 from ebtop.process.identity import read_identity
 from ebtop.process.mappings import Mapping
 from ebtop.process.processes import PROCESSES_MAX, Process
@@ -45,7 +46,7 @@ class Walking(NamedTuple):
 
     runtime: int
     """Address of _PyRuntime."""
-    walk: Walk
+    layout: Layout
 
 
 Change = tuple[int, Walking | None]
@@ -55,8 +56,12 @@ Change = tuple[int, Walking | None]
 class Interpreters:
     """Finds CPython in processes and reads names out of their memory, once for each code object. One thread only."""
 
-    def __init__(self, binaries: Binaries, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, binaries: Binaries, clock: Callable[[], float] = time.monotonic, told: ToldFunctions | None = None
+    ) -> None:
+        """`told`: functions of which the kernel read the names."""
         self._binaries = binaries
+        self._told_functions = told or ToldFunctions()
         self._clock = clock
         self._by_pid: OrderedDict[int, tuple[int, Interpreter | None]] = OrderedDict()
         """With the generation of the process that was looked at."""
@@ -68,7 +73,7 @@ class Interpreters:
 
     @property
     def memory_bytes(self) -> int:
-        return self._frames.nbytes + 200 * len(self._by_pid) + 300 * len(self._told)
+        return self._frames.nbytes + 200 * len(self._by_pid) + 300 * len(self._told) + self._told_functions.nbytes
 
     def of(self, process: Process) -> Interpreter | None:
         """The CPython that a process runs; looked for anew when its mappings have changed."""
@@ -93,20 +98,26 @@ class Interpreters:
         changes, self._changes = self._changes, []
         return changes
 
-    def functions(self, process: Process, layout: Layout, words: Sequence[int]) -> list[Python]:
-        """The functions that the kernel walked, by name."""
-        start_time = process.identity.start_time
-        found = []
-        with _Memory(process.pid) as memory:
-            for word in words:
-                key = (process.pid, start_time, key_of(word))
-                frame = self._frames.get(key)
-                if frame is None:
-                    frame = _frame(memory, layout, word)
-                    if frame is not GONE:
-                        self._frames.put(key, frame)
-                found.append(Python(frame, bool(word & ENTRY)))
-        return found
+    def functions(self, pid: int, process: Process | None, layout: Layout, words: Sequence[int]) -> list[Python]:
+        """The functions that the kernel walked, by name; `process` is None where nobody has looked at it."""
+        start_time = process.identity.start_time if process is not None else 0
+        with _Memory(pid) as memory:
+            return [Python(self._frame(memory, pid, start_time, layout, word), bool(word & ENTRY)) for word in words]
+
+    def _frame(self, memory: _Memory, pid: int, start_time: int, layout: Layout, word: int) -> Frame:
+        key = (pid, start_time, key_of(word))
+        frame = self._frames.get(key) if start_time else None
+        if frame is None:
+            try:
+                function = self._told_functions.get(pid, key_of(word)) or read_function(memory.read, layout, word)
+            except (OSError, ValueError, OverflowError):
+                return GONE
+            if function is None:
+                return GONE
+            frame = _named(function)
+            if start_time:
+                self._frames.put(key, frame)
+        return frame
 
     def _find(self, process: Process) -> Interpreter | None:
         seen = set()
@@ -128,7 +139,7 @@ class Interpreters:
         walking = None
         if interpreter is not None and interpreter.build.layout is not None:
             runtime = interpreter.build.runtime + interpreter.bias
-            walking = Walking(runtime & 0xFFFFFFFF_FFFFFFFF, interpreter.build.layout.walk)
+            walking = Walking(runtime & 0xFFFFFFFF_FFFFFFFF, interpreter.build.layout)
         if walking is not None:
             if self._told.get(pid) != (start_time, walking):
                 self._told[pid] = start_time, walking
@@ -137,12 +148,14 @@ class Interpreters:
             self._changes.append((pid, None))
 
     def _sweep(self) -> None:
-        """Forget processes that have ended: their pids will be others'."""
-        for pid, (start_time, _) in list(self._told.items()):
+        """Forget processes that have ended, whose pids will be others'; the kernel may have forgotten the rest."""
+        for pid, (start_time, walking) in list(self._told.items()):
             identity = read_identity(pid)
             if identity is None or identity.start_time != start_time:
                 del self._told[pid]
                 self._changes.append((pid, None))
+            else:
+                self._changes.append((pid, walking))
 
 
 class _Memory:
@@ -192,14 +205,6 @@ def _named_python(mapping: Mapping) -> bool:
 def _may_hold_python(process: Process, mapping: Mapping) -> bool:
     """A library of that name, or the program itself, which may have CPython linked in."""
     return _named_python(mapping) or mapping.file.inode == process.identity.exe_inode
-
-
-def _frame(memory: _Memory, layout: Layout, word: int) -> Frame:
-    try:
-        function = read_function(memory.read, layout, word)
-    except (OSError, ValueError, OverflowError):
-        return GONE
-    return _named(function) if function is not None else GONE
 
 
 def _named(function: Function) -> Frame:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ebtop.cpython.build import Build
 from ebtop.process.mappings import Mappings
 from ebtop.process.places import OFFSET_BITS, PLACE_IN_FILE, Files, KnownFile, split
 from ebtop.store.records import Frame
@@ -15,6 +16,7 @@ from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.binary import Binary
 from ebtop.symbols.file_frames import cached_frame, unnamed
 from ebtop.symbols.frames import FrameCache
+from ebtop.symbols.interpreters import Walking
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.spans import Spans
 
@@ -22,6 +24,7 @@ _LOOK_AGAIN_S = 1.0
 _FILES_MAX = 4096
 _FILE_BYTES = 300
 _PLACES_MAX, _PLACE_BYTES = 16384, 110
+_PYTHONS_MAX = 256
 
 
 class _Found(NamedTuple):
@@ -32,6 +35,21 @@ class _Found(NamedTuple):
     """As in `Binary`; 0: it could not be read."""
     looked_at: float
     """By time.monotonic."""
+
+
+class PlacedPython(NamedTuple):
+    """CPython in a file."""
+
+    build: Build
+    number: int
+    """Of the file."""
+    shift: int
+    """What makes ELF virtual addresses of offsets in the file."""
+
+    def evaluates(self, place: int) -> bool:
+        """Whether a place lies in the function that runs Python functions."""
+        number, offset = split(place)
+        return number == self.number and self.build.is_evaluator(offset + self.shift)
 
 
 class PlacedFrames:
@@ -46,8 +64,9 @@ class PlacedFrames:
         """By place; all are forgotten when there are too many, as the cache of frames has them as well."""
         self._functions = Spans()
         """By place as well."""
-        self._pythons: set[int] = set()
-        """Files that run Python: what places in them begin with."""
+        self._pythons: dict[int, PlacedPython] = {}
+        """By what places in the file begin with."""
+        self._new_pythons: dict[int, Walking] = {}
         self._found: dict[int, _Found] = {}
         """By the number of the file."""
 
@@ -55,10 +74,23 @@ class PlacedFrames:
     def memory_bytes(self) -> int:
         return len(self._found) * _FILE_BYTES + len(self._known) * _PLACE_BYTES + self._functions.nbytes
 
-    def run_python(self, user: Sequence[int]) -> bool:
-        """Whether a stack has a place in a file that runs Python, as far as that is known: there, functions of Python
-        are merged with native ones by address."""
-        return bool(self._pythons) and not self._pythons.isdisjoint({place >> OFFSET_BITS for place in user})
+    def python(self, user: Sequence[int]) -> PlacedPython | None:
+        """The CPython whose code a stack of places leads through, as far as that is known."""
+        if self._pythons:
+            for prefix in {place >> OFFSET_BITS for place in user}:
+                if prefix in self._pythons:
+                    return self._pythons[prefix]
+        return None
+
+    def runs_known_python(self, mappings: Mappings) -> bool:
+        """Whether one of these is of a file of which the kernel was told that it holds CPython."""
+        known = {found.file.mapping.file for number, found in self._found.items() if _prefix(number) in self._pythons}
+        return any(mapping.file in known for mapping in mappings)
+
+    def new_pythons(self) -> dict[int, Walking]:
+        """How to walk what runs Python by the numbers of the files, what is new since the last time; see Walking."""
+        new, self._new_pythons = self._new_pythons, {}
+        return new
 
     def addresses(self, user: Sequence[int], mappings: Mappings) -> Sequence[int]:
         """A stack with the addresses in a process for places in its files, as far as it has those mapped."""
@@ -128,9 +160,20 @@ class PlacedFrames:
         if number not in self._found and len(self._found) >= _FILES_MAX:
             del self._found[next(iter(self._found))]
         if binary is not None and binary.cpython is not None:
-            self._pythons.add((PLACE_IN_FILE >> OFFSET_BITS) + number)
+            self._note_python(number, file, binary, binary.cpython)
         self._found[number] = _Found(file, binary.serial if binary is not None else 0, time.monotonic())
         return binary
+
+    def _note_python(self, number: int, file: KnownFile, binary: Binary, build: Build) -> None:
+        address = binary.address(file.mapping.offset)
+        if address is None or _prefix(number) in self._pythons:
+            return
+        if len(self._pythons) >= _PYTHONS_MAX:
+            del self._pythons[next(iter(self._pythons))]
+        shift = address - file.mapping.offset
+        self._pythons[_prefix(number)] = PlacedPython(build, number, shift)
+        if build.layout is not None:
+            self._new_pythons[number] = Walking(build.runtime - shift, build.layout)
 
     def _address(self, place: int, mappings: Mappings) -> int:
         number, offset = split(place)
@@ -141,3 +184,8 @@ class PlacedFrames:
                 if mapping.file == found.file.mapping.file and 0 <= at < mapping.end - mapping.start:
                     return mapping.start + at
         return place
+
+
+def _prefix(number: int) -> int:
+    """What all places in a file begin with."""
+    return (PLACE_IN_FILE >> OFFSET_BITS) + number

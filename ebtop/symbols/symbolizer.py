@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from ebtop.cpython.merge import Native, merge, unread
+from ebtop.cpython.told import ToldFunctions
 from ebtop.process.mappings import MappedFile, Mappings
 from ebtop.process.places import PLACE_IN_FILE, Files, has_addresses
 from ebtop.process.processes import PROCESSES_MAX, Process, Processes
@@ -16,12 +17,20 @@ from ebtop.symbols.binaries import Binaries
 from ebtop.symbols.entry import is_complete
 from ebtop.symbols.file_frames import cached_frame, unnamed
 from ebtop.symbols.frames import FrameCache, NamedStack, StackCache
-from ebtop.symbols.interpreters import GONE, Change, Interpreters, is_named_python, running_pythons
+from ebtop.symbols.interpreters import (
+    GONE,
+    Change,
+    Interpreter,
+    Interpreters,
+    Walking,
+    is_named_python,
+    running_pythons,
+)
 from ebtop.symbols.java import JavaNames
 from ebtop.symbols.kernel import KernelSymbols
 from ebtop.symbols.new_modules import NewModules
 from ebtop.symbols.perf_maps import PerfMaps
-from ebtop.symbols.placed_frames import PlacedFrames
+from ebtop.symbols.placed_frames import PlacedFrames, PlacedPython
 
 _PERF_MAP_SHARE = 4
 """Perf maps get one part in so many of the cache."""
@@ -47,10 +56,11 @@ class Symbolizer:
         clock: Callable[[], float] = time.monotonic,
         kernel: KernelSymbols | None = None,
         files: Files | None = None,
+        functions: ToldFunctions | None = None,
     ) -> None:
         """`cache_bytes` bounds the symbols of binaries and perf maps; the largest one alone may exceed it.
 
-        `files`: what places in stacks are places in.
+        `files`: what places in stacks are places in; `functions`: of Python, as the kernel told them.
         """
         self.kernel = kernel if kernel is not None else KernelSymbols(clock=clock)
         self._processes = Processes(clock)
@@ -63,7 +73,7 @@ class Symbolizer:
         self._stacks = StackCache(_STACKS_BYTES)
         self._places_of: dict[int, dict[int, tuple[int, str]]] = {}
         """By the generation of a process; those of the newest ones."""
-        self._interpreters = Interpreters(self._binaries, clock)
+        self._interpreters = Interpreters(self._binaries, clock, functions)
 
     @property
     def memory_bytes(self) -> int:
@@ -78,7 +88,9 @@ class Symbolizer:
     def note_process(self, pid: int) -> None:
         """Remember a process's mappings while it lives: call it when a process starts or executes a program."""
         process = self._processes.note(pid)
-        if process is not None and is_named_python(process):
+        if process is None or self._placed.runs_known_python(process.mappings):
+            return
+        if is_named_python(process):
             self._interpreters.of(process)
 
     def note_interpreters(self) -> None:
@@ -108,6 +120,10 @@ class Symbolizer:
         """Which processes run CPython, and how the kernel walks it: what is new since the last time."""
         return self._interpreters.changes()
 
+    def interpreter_files(self) -> dict[int, Walking]:
+        """Which files hold CPython, by their numbers in places, and how the kernel walks it: what is new since."""
+        return self._placed.new_pythons()
+
     def stack(
         self,
         pid: int,
@@ -126,12 +142,15 @@ class Symbolizer:
         `interpreted` are the Python functions as bpf/cpython.h hands them over, which may be cut too.
         """
         process = None
+        python: Interpreter | PlacedPython | None = self._placed.python(user)
         # Places need none, and of a stack that is whole without a frame there is nothing to find out.
-        if pid and (has_addresses(user) or interpreted or not (user or whole_user) or self._placed.run_python(user)):
+        if pid and (has_addresses(user) or not (user or whole_user) or (interpreted and python is None)):
             process = self._processes.get(pid)
             if process is not None:
                 user = self._placed.addresses(user, process.mappings)
-        generation = process.generation if process is not None else 0
+                python = self._interpreters.of(process)
+        # Python functions are known by where they lie in a process's memory.
+        generation = process.generation if process is not None else -pid if interpreted else 0
         key = (
             generation, self.kernel.generation, len(user), len(kernel), truncated_user, whole_user,
             truncated_interpreted, array("Q", (*user, *kernel, *interpreted)).tobytes(),
@@ -144,9 +163,17 @@ class Symbolizer:
         kernel_frames.reverse()
         kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
         complete = is_complete(user_frames[::-1], kernel_thread=kernel_thread, truncated=truncated_user)
-        merged, interpreted_lasts = self._with_interpreted(
-            process, user, user_frames, interpreted, complete or whole_user, not truncated_interpreted
-        )
+        merged, interpreted_lasts = user_frames, True
+        if python is not None:
+            native = list(map(Native, user_frames, map(python.evaluates, _lookup_addresses(user))))
+            layout = python.build.layout
+            if layout is None:
+                merged = unread(native, f"[{python.build.title}: {python.build.unread}]")
+            elif interpreted:
+                functions = self._interpreters.functions(pid, process, layout, interpreted)
+                whole = complete or whole_user
+                merged = merge(native, functions, native_whole=whole, python_whole=not truncated_interpreted)
+                interpreted_lasts = all(function.frame is not GONE for function in functions)
         named = NamedStack((*merged[::-1], *kernel_frames), complete)
         if user_lasts and interpreted_lasts and KERNEL not in kernel_frames:
             self._stacks.put(key, named)
@@ -171,29 +198,6 @@ class Symbolizer:
                 last = last and lasts
             frames.append(frame)
         return frames, last
-
-    def _with_interpreted(
-        self,
-        process: Process | None,
-        user: Sequence[int],
-        frames: list[Frame],
-        interpreted: Sequence[int],
-        native_whole: bool,
-        python_whole: bool,
-    ) -> tuple[list[Frame], bool]:
-        """The native frames, leaf first, with Python functions in the places where they ran; and whether that lasts."""
-        interpreter = self._interpreters.of(process) if process is not None else None
-        if process is None or interpreter is None:
-            return frames, True
-        evaluates = map(interpreter.evaluates, _lookup_addresses(user))
-        native = list(map(Native, frames, evaluates))
-        if interpreter.build.layout is None:
-            return unread(native, f"[{interpreter.build.title}: {interpreter.build.unread}]"), True
-        if not interpreted:
-            return frames, True
-        python = self._interpreters.functions(process, interpreter.build.layout, interpreted)
-        merged = merge(native, python, native_whole=native_whole, python_whole=python_whole)
-        return merged, all(function.frame is not GONE for function in python)
 
     def _places(self, process: Process) -> dict[int, tuple[int, str]]:
         """Which binary lies in which of a process's mappings, as far as somebody asked: its serial and its label."""

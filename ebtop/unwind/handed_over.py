@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
+from ebtop.cpython.told import ToldFunctions
 from ebtop.process.mappings import Mappings
 from ebtop.process.places import Files
 
@@ -65,6 +66,8 @@ class HandedOver:
         self._recent: Callable[[int], list[Mappings]] = _nothing
         self.files = Files()
         """What places in stacks are places in."""
+        self.functions = ToldFunctions()
+        """Python functions of processes that may be gone."""
 
     def begin(self, wake: Callable[[], None] = _nobody, recent: Callable[[int], list[Mappings]] = _nothing) -> None:
         """From now on somebody walks, whom `wake` tells that somebody waits.

@@ -19,6 +19,7 @@ from ebtop.kernel.maps import Map
 from ebtop.kernel.side_band import SideBand, SideBandEvent, time_of
 from ebtop.unwind.arena import BUDGET
 from ebtop.unwind.binaries import Binaries, Binary
+from ebtop.unwind.code_names import CodeNames
 from ebtop.unwind.control import Control
 from ebtop.unwind.followed import Followed
 from ebtop.unwind.handed_over import HandedOver
@@ -42,12 +43,15 @@ class Unwinder:
     def __init__(
         self,
         maps: Mapping[str, Map],
-        raw_layout: Layout,
+        layouts: Mapping[str, Layout],
         handed_over: HandedOver,
         log: Callable[[str], None],
         budget: int = BUDGET,
     ) -> None:
-        """`budget`: kernel memory for tables, in bytes. Raises OSError when the maps can't be used."""
+        """`layouts`: of the records in the rings. `budget`: kernel memory for tables, in bytes.
+
+        Raises OSError when the maps can't be used.
+        """
         self._log = log
         self._handed_over = handed_over
         binaries = Binaries()
@@ -57,7 +61,8 @@ class Unwinder:
         self._tables = Tables(maps, self._control, binaries, self._use_table, log, budget)
         self._followed = Followed(self._installed, binaries, self._tables, handed_over, self._recent)
         self._walks = Walks(self._followed, self._tables, self._told_files, handed_over)
-        self._raws = RawStacks(maps["unwind_raw"], raw_layout, self._control)
+        self._raws = RawStacks(maps["unwind_raw"], layouts["raw_stack"], self._control)
+        self._code_names = CodeNames(maps["cpython_names"], layouts["cpython_name"], handed_over.functions)
         self._held_back: list[SideBandEvent] = []
         self._side_band: SideBand | None = None
         self._began = self._swept_at = time.monotonic()
@@ -66,8 +71,8 @@ class Unwinder:
         self._stop = threading.Event()
         self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._sources = select.poll()
-        """What a round is for: stacks, mappings, somebody who waits."""
-        for fd in (self._doorbell, maps["unwind_raw"].fd):
+        """What a round is for: stacks, names, mappings, somebody who waits."""
+        for fd in (self._doorbell, maps["unwind_raw"].fd, maps["cpython_names"].fd):
             self._sources.register(fd, select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="ebtop-unwind", daemon=True)
 
@@ -118,6 +123,7 @@ class Unwinder:
             self._side_band.close()  # what was read of it can still be asked for
         self._followed.close()
         self._raws.close()
+        self._code_names.close()
         self._control.close()
         self._installed.close()
         self._told_files.close()
@@ -193,6 +199,7 @@ class Unwinder:
     def _take_in(self, now: float) -> None:
         """What processes did and which stacks were handed over since the last time, in the order in which it was."""
         until = time.monotonic_ns()
+        self._code_names.take()
         raws = self._raws.take(now)
         until = max(until, raws[-1].time if raws else 0)
         raws.sort(key=lambda raw: raw.time)

@@ -13,7 +13,7 @@ from tests.unit.bytecode import LD_IMM64, Instruction, instructions
 BASE_BITS = 40
 """An address is the number of an object above so many bits of offset."""
 _U64 = (1 << 64) - 1
-_STACK_BYTES, _CONTEXT_BYTES = 512, 12 * 8
+_STACK_BYTES, _CONTEXT_BYTES = 512, 21 * 8
 _MAX_STEPS = 100_000
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _INTERESTING = {

@@ -23,7 +23,7 @@ COVERED = 0.6
 CONTROLLER = 4
 REGISTERS_BYTES = 21 * 8
 """Saved at the end of a kernel stack, which here has room for nothing else."""
-WITHOUT_READS = ("unwind_native", "cpython_walk")
+WITHOUT_READS = ("unwind_native", "cpython_walk", "cpython_tell")
 """They read the memory of processes, never the kernel's."""
 MAPLE_TYPES = {"maple_leaf_64": 1, "maple_range_64": 2, "maple_arange_64": 3}
 TREE_ROOT = [Relocation("OFFSET", "mm_struct", "mm_mt"), Relocation("OFFSET", "maple_tree", "ma_root")]

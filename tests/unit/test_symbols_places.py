@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ebtop.cpython.code_object import ENTRY, Text
+from ebtop.cpython.told import Told, ToldFunctions
 from ebtop.process.mappings import MappedFile, Mapping, Mappings
 from ebtop.process.places import OFFSET_BITS, PLACE_IN_FILE, FileKey, Files, KnownFile, has_addresses, split
 from ebtop.store.unnamed import ENDED, UNKNOWN
+from ebtop.symbols.interpreters import GONE as NOT_READ
 from ebtop.symbols.symbolizer import Symbolizer
 from tests.unit.symbols_samples import compiled, nm
 
@@ -42,8 +44,13 @@ def files() -> Files:
 
 
 @pytest.fixture
-def symbolizer(files: Files) -> Symbolizer:
-    return Symbolizer(files=files)
+def functions() -> ToldFunctions:
+    return ToldFunctions()
+
+
+@pytest.fixture
+def symbolizer(files: Files, functions: ToldFunctions) -> Symbolizer:
+    return Symbolizer(files=files, functions=functions)
 
 
 def place(number: int, offset: int) -> int:
@@ -113,24 +120,63 @@ def test_one_that_no_path_leads_to_is_read_from_its_descriptor(
         os.fstat(fd)
 
 
-def test_in_a_program_that_runs_python_they_become_addresses(
-    symbolizer: Symbolizer, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There, functions of Python are merged with native ones, which is done by address."""
+WORD = 0x1234_0000_7F00_1230
+NAMED = Told(WORD, GONE, 7, Text(b"Work.run", 1, 8), Text(b"/srv/work.py", 1, 12))
+
+
+def python_stack(symbolizer: Symbolizer, files: Files) -> list[int]:
+    """Of a function that an evaluation called, in the CPython that runs this. Which file that is is known then."""
     own = symbolizer._processes.get(os.getpid())
     assert own is not None
-    exe = os.stat("/proc/self/exe")
-    mapping = next(m for m in own.mappings if m.file.inode == exe.st_ino)
-    number = files.add(KnownFile((exe.st_dev, exe.st_ino, exe.st_mtime_ns, exe.st_size), own.pid, mapping))
-    asked: list[list[int]] = []
-    user_frames: Callable[..., object] = Symbolizer._user_frames
-    monkeypatch.setattr(Symbolizer, "_user_frames", lambda s, p, a: (asked.append(a), user_frames(s, p, a))[1])
-    at = place(number, mapping.offset + 64)
-    for _ in range(2):
-        symbolizer.stack(own.pid, [at], [], whole_user=True)
-    # Once it is known what the file is.
-    assert asked[0] == [at]
-    assert asked[-1] == [mapping.start + 64]
+    interpreter = symbolizer._interpreters.of(own)
+    assert interpreter is not None
+    evaluator = interpreter.build.evaluators[0].start + interpreter.bias + 64
+    mapping = next(m for m in own.mappings if m.start <= evaluator < m.end)
+    file = os.stat(os.fsdecode(mapping.file.path))
+    number = files.add(KnownFile((file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size), own.pid, mapping))
+    evaluates = place(number, evaluator - mapping.start + mapping.offset)
+    symbolizer.stack(GONE, [evaluates], [], whole_user=True)
+    return [place(number, mapping.offset + 64), evaluates]
+
+
+def test_python_functions_of_a_program_that_is_gone_are_named_by_what_the_kernel_told(
+    symbolizer: Symbolizer, files: Files, functions: ToldFunctions
+) -> None:
+    user = python_stack(symbolizer, files)
+    functions.put(NAMED)
+    (frame, leaf) = symbolizer.stack(GONE, user, [], whole_user=True, interpreted=[WORD | ENTRY]).frames
+    assert (frame.name, frame.file, frame.line, frame.kind) == ("Work.run", "/srv/work.py", 7, "interpreted")
+    assert leaf.kind != "interpreted"
+    # Another process's object may lie at the same address.
+    (frame, _) = symbolizer.stack(GONE + 1, user, [], whole_user=True, interpreted=[WORD | ENTRY]).frames
+    assert frame.name == NOT_READ.name
+
+
+def test_a_name_that_comes_late_is_not_missed_for_good(
+    symbolizer: Symbolizer, files: Files, functions: ToldFunctions
+) -> None:
+    user = python_stack(symbolizer, files)
+    assert symbolizer.stack(GONE, user, [], whole_user=True, interpreted=[WORD]).frames[0].name == NOT_READ.name
+    functions.put(NAMED)
+    assert symbolizer.stack(GONE, user, [], whole_user=True, interpreted=[WORD]).frames[0].name == "Work.run"
+
+
+def test_which_files_hold_python_is_said_once(symbolizer: Symbolizer, files: Files, library: Path) -> None:
+    names(symbolizer, [place(files.add(known(library)), 0x1000)])
+    assert symbolizer.interpreter_files() == {}
+    number, _ = split(python_stack(symbolizer, files)[0])
+    own = symbolizer._processes.get(os.getpid())
+    assert own is not None
+    interpreter = symbolizer._interpreters.of(own)
+    assert interpreter is not None
+    ((found, walking),) = symbolizer.interpreter_files().items()
+    mapping = symbolizer._placed._files.get(number).mapping
+    assert found == number
+    runtime = interpreter.build.runtime + interpreter.bias
+    assert walking.runtime + mapping.start - mapping.offset == runtime
+    assert symbolizer.interpreter_files() == {}
+    assert symbolizer._placed.runs_known_python(own.mappings)
+    assert not symbolizer._placed.runs_known_python(Mappings([known(library).mapping]))
 
 
 def test_of_many_places_the_memory_is_bounded(
