@@ -75,8 +75,8 @@ enum cpython_entries {
 #define CPYTHON_FRAMES_A_ROUND 16
 #define CPYTHON_ROUNDS 12	/* 33 tail calls are allowed at most, with those of the native walk */
 #define CPYTHON_ROUNDS_TELLING 7
-#define CPYTHON_NAMES_A_ROUND 40
-#define CPYTHON_TELLINGS 3
+#define CPYTHON_NAMES_A_ROUND 64
+#define CPYTHON_TELLINGS 2
 #define CPYTHON_NAMES_TOLD 4096
 #define CPYTHON_TEXT 240
 #define CPYTHON_THREADS 512
@@ -118,7 +118,7 @@ struct cpython_name {
 	char file[CPYTHON_TEXT];
 };
 RECORD_LAYOUT(cpython_name);
-BPF_RINGBUF_OUTPUT(cpython_names, 32);
+BPF_RINGBUF_OUTPUT(cpython_names, 64);
 
 struct cpython_told {
 	u64 word;
@@ -348,7 +348,7 @@ inlined void tell_name(struct cpython *python, u64 word)
 		cpython_names.ringbuf_discard(told, 0);
 		return;
 	}
-	cpython_names.ringbuf_submit(told, 0);
+	cpython_names.ringbuf_submit(told, BPF_RB_NO_WAKEUP);
 	cpython_told.update(&key, &yes);
 }
 

@@ -39,7 +39,7 @@
 #define FRAMES_A_ROUND 8
 #define ROUNDS 16		/* 33 tail calls are allowed at most */
 #define CALLS_ASKING 29		/* with those to `unwind_file`, */
-#define CALLS_WITH_PYTHON 16	/* where Python functions are walked after it */
+#define CALLS_WITH_PYTHON 21	/* where Python functions are walked after it */
 #define MAPPING_STEPS 13	/* of a binary search among all of one process */
 #define ROW_STEPS 12		/* among all rows of a page of code */
 #define PAGE_SHIFT 12

@@ -7,6 +7,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ebtop.cpython.build import Build
@@ -105,11 +106,14 @@ class Interpreters:
             return [Python(self._frame(memory, pid, start_time, layout, word), bool(word & ENTRY)) for word in words]
 
     def _frame(self, memory: _Memory, pid: int, start_time: int, layout: Layout, word: int) -> Frame:
+        function = self._told_functions.get(pid, key_of(word))
+        if function is not None:
+            return _named(function)
         key = (pid, start_time, key_of(word))
         frame = self._frames.get(key) if start_time else None
         if frame is None:
             try:
-                function = self._told_functions.get(pid, key_of(word)) or read_function(memory.read, layout, word)
+                function = read_function(memory.read, layout, word)
             except (OSError, ValueError, OverflowError):
                 return GONE
             if function is None:
@@ -207,6 +211,7 @@ def _may_hold_python(process: Process, mapping: Mapping) -> bool:
     return _named_python(mapping) or mapping.file.inode == process.identity.exe_inode
 
 
+@lru_cache(4096)
 def _named(function: Function) -> Frame:
     """For a module the file's name, with that of its package where it says nothing itself."""
     directory, _, name = function.file.rpartition("/")

@@ -41,15 +41,12 @@ class PlacedPython(NamedTuple):
     """CPython in a file."""
 
     build: Build
-    number: int
-    """Of the file."""
-    shift: int
-    """What makes ELF virtual addresses of offsets in the file."""
+    evaluators: tuple[range, ...]
+    """Places in the function that runs Python functions."""
 
     def evaluates(self, place: int) -> bool:
         """Whether a place lies in the function that runs Python functions."""
-        number, offset = split(place)
-        return number == self.number and self.build.is_evaluator(offset + self.shift)
+        return any(place in part for part in self.evaluators)
 
 
 class PlacedFrames:
@@ -171,7 +168,9 @@ class PlacedFrames:
         if len(self._pythons) >= _PYTHONS_MAX:
             del self._pythons[next(iter(self._pythons))]
         shift = address - file.mapping.offset
-        self._pythons[_prefix(number)] = PlacedPython(build, number, shift)
+        to_place = (_prefix(number) << OFFSET_BITS) - shift
+        evaluators = tuple(range(part.start + to_place, part.stop + to_place) for part in build.evaluators)
+        self._pythons[_prefix(number)] = PlacedPython(build, evaluators)
         if build.layout is not None:
             self._new_pythons[number] = Walking(build.runtime - shift, build.layout)
 

@@ -32,6 +32,8 @@ from ebtop.unwind.walks import Walks
 
 _BUSY_S, _IDLE_S = 0.04, 1.0
 """Between two rounds at least, for what comes meanwhile to be one; and at most, while nobody wakes us."""
+_NAMES_S = 0.1
+"""While names of functions come. Those that find no room in their ring come again with the next sample."""
 _LAST_S = 1.0
 """Tables are waited for so long at the end."""
 _SWEEP_S = 10.0
@@ -71,8 +73,8 @@ class Unwinder:
         self._stop = threading.Event()
         self._doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._sources = select.poll()
-        """What a round is for: stacks, names, mappings, somebody who waits."""
-        for fd in (self._doorbell, maps["unwind_raw"].fd, maps["cpython_names"].fd):
+        """What a round is for: stacks, mappings, somebody who waits."""
+        for fd in (self._doorbell, maps["unwind_raw"].fd):
             self._sources.register(fd, select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="ebtop-unwind", daemon=True)
 
@@ -147,7 +149,8 @@ class Unwinder:
     def _sleep(self) -> None:
         """Until there is something to do, and enough of it."""
         soon = self._tables.to_come or (self._followed.needs_early and self._was_busy)
-        if any(fd == self._doorbell for fd, _ in self._sources.poll((_BUSY_S if soon else _IDLE_S) * 1000)):
+        longest = _BUSY_S if soon else _NAMES_S if self._code_names.come else _IDLE_S
+        if any(fd == self._doorbell for fd, _ in self._sources.poll(longest * 1000)):
             os.eventfd_read(self._doorbell)
         rest = self._began + _BUSY_S - time.monotonic()
         if rest > 0:

@@ -45,9 +45,16 @@ def test_of_a_long_path_the_end_is_there() -> None:
 @pytest.mark.parametrize("name", [Text(b"abc", 3, 1), Text(b"abc", 2, 2), Text(b"", 0, 5)])
 def test_what_is_no_text(name: Text) -> None:
     functions = ToldFunctions()
-    functions.put(Told(16, 1, 1, name, FILE))
     with pytest.raises(ValueError, match=r"str|decode"):
-        functions.get(1, 16)
+        functions.put(Told(16, 1, 1, name, FILE))
+    assert functions.get(1, 16) is None
+
+
+def test_of_those_that_say_the_same_there_is_one() -> None:
+    functions = ToldFunctions()
+    for pid in (1, 2):
+        functions.put(Told(16 * pid, pid, 3, text("f"), FILE))
+    assert functions.get(1, 16) is functions.get(2, 32)
 
 
 def test_each_process_has_its_own_and_the_latest_counts() -> None:
@@ -63,9 +70,10 @@ def test_each_process_has_its_own_and_the_latest_counts() -> None:
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(told, "_KEPT_MAX", MANY)
+    monkeypatch.setattr(told, "_DIFFERENT_MAX", MANY)
     functions = ToldFunctions()
     for word in range(0, 160 * MANY, 16):
-        functions.put(Told(word, 1, 1, text("f"), FILE))
-    assert functions.nbytes <= MANY * 1000
+        functions.put(Told(word, 1, word, text("f"), FILE))
+    assert functions.nbytes <= MANY * 1500
     assert functions.get(1, 16) is None
     assert functions.get(1, 160 * MANY - 16) is not None
