@@ -5,6 +5,7 @@
 
 #define IPPROTO_TCP 6
 #define AF_INET 2
+#define AF_INET6 10
 #define ADDRESS_LEN 16
 
 /* net/tcp_states.h; part of the kernel's user ABI through /proc/net/tcp. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from typing import NamedTuple
 
 from ebtop.errors import EbtopError
@@ -58,6 +59,8 @@ class Iterator(NamedTuple):
 
     target: str
     """As in bpf_iter_TARGET."""
+    map: str = ""
+    """For bpf_map_elem: the map's name in the artifact."""
     prog_type: int = _PROG_TYPE_TRACING
     expected_attach_type: int = _ATTACH_TRACE_ITER
 
@@ -124,9 +127,12 @@ def check_rate(hertz: int) -> None:
         )
 
 
-def iterator(program_fd: int) -> list[int]:
-    """Make the link that iterator reads are created from; raises OSError."""
-    return [syscall.bpf(Cmd.LINK_CREATE, syscall.attr("=IIII", program_fd, 0, _ATTACH_TRACE_ITER, 0, size=32))]
+def iterator(program_fd: int, map_fd: int | None = None) -> list[int]:
+    """Make the link that iterator reads are created from, over the elements of a map; raises OSError."""
+    info = bytearray(struct.pack("=I", map_fd or 0))
+    about = (syscall.pointer(info), len(info)) if map_fd is not None else (0, 0)
+    attr = syscall.attr("=IIIIQI", program_fd, 0, _ATTACH_TRACE_ITER, 0, *about, size=32)
+    return [syscall.bpf(Cmd.LINK_CREATE, attr)]
 
 
 def open_iterator(link_fd: int) -> int:

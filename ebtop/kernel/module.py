@@ -258,7 +258,8 @@ class Module:
             case PeriodSampler():
                 links = self._attach_to(program, lambda fd: attach.period_sampler(fd, hook), hook)
             case Iterator():
-                (self._iterators[program],) = self._attach_to(program, attach.iterator, hook)
+                over = self.maps[hook.map].fd if hook.map else None
+                (self._iterators[program],) = self._attach_to(program, lambda fd: attach.iterator(fd, over), hook)
                 return
         self._links.setdefault(program, []).extend(links)
 

@@ -11,8 +11,6 @@ from ebtop.kernel import syscall
 
 _OWN = "/proc/thread-self/ns/net"
 _NAMED = "/run/netns"
-_COUNTERS = "/proc/thread-self/net/snmp"
-_COUNTERS_MAX = 16 << 10
 _PATHS_MAX = 8
 
 
@@ -35,23 +33,6 @@ def find() -> dict[int, list[str]]:
         for name in os.listdir(_NAMED):
             _note(found, f"{_NAMED}/{name}")
     return found
-
-
-def tcp_counters() -> bytes:
-    """What TCP has counted in this thread's network namespace: segments, connections. b"" where it is not told.
-
-    While this stays the same no byte came or went, and no connection was opened or closed but by a timer.
-    """
-    try:
-        file = os.open(_COUNTERS, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            text = os.read(file, _COUNTERS_MAX)
-        finally:
-            os.close(file)
-    except OSError:
-        return b""
-    # Two lines, names and numbers.
-    return text.rpartition(b"\nTcp: ")[2].partition(b"\n")[0]
 
 
 @contextlib.contextmanager

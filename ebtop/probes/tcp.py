@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -27,20 +28,13 @@ from ebtop.probes.base import (
 from ebtop.probes.sockets import SocketsProbe, pack_process
 from ebtop.store.records import Batch, TcpRecord, TcpScan
 
-_MAX_NAMESPACES = 64
 _FIND_NAMESPACES_S = 10.0
+_ADOPT_S = 0.1
+"""Longest that a scan spends on connections older than ebtop; those of the namespaces left come with the next one."""
 _SCAN_SHARE = 100
 """A scan may take one part in this many of the time; on a node with 50,000 sockets it comes less often."""
-_WALK_AGAIN_S = 10.0
-"""A namespace where nothing moved is walked through this often."""
-_QUIET_SHARE, _QUIET_PAUSE_S = 400, 1.9
-_QUIET_ROWS, _QUIET_BYTES = 4, 64 << 10
-"""Where hardly anything moves, a scan may take less, but waits no longer than this for it: the kernel walks through
-all of its table, which is large on a large node, however few connections there are."""
 
 _LISTEN = TCP_STATES.index("LISTEN")
-_ENDS_WITH_SEGMENT = tuple(map(TCP_STATES.index, ("ESTABLISHED", "CLOSE_WAIT", "LISTEN")))
-"""States that a connection leaves with a segment, or with one connection less; the others end by a timer, too."""
 _SETTLED = (OWNERS.index("exact"), OWNERS.index("proc"))
 """Owners that /proc can't tell better."""
 
@@ -71,21 +65,11 @@ class OpenSocket(NamedTuple):
     comm: bytes
 
 
-_STATE, _OWNER, _NETNS = map(OpenSocket._fields.index, ("state", "owner", "netns"))
-
-
-class _Walk(NamedTuple):
-    """Through the sockets of one namespace."""
-
-    counters: bytes
-    """As they were before, see netns.tcp_counters."""
-    at: float
-    """By time.monotonic."""
-    rows: bytes
+_OWNER, _NETNS = map(OpenSocket._fields.index, ("owner", "netns"))
 
 
 class TcpProbe(Probe):
-    """Source: the events of sockets.c, and iter/tcp for what is open, older connections included."""
+    """Source: the events of sockets.c, iter/bpf_map_elem for what is open, iter/tcp for what is older than ebtop."""
 
     name = "tcp"
     artifact = "tcp"
@@ -104,16 +88,22 @@ class TcpProbe(Probe):
         self._holders = SocketHolders(context.hierarchy)
         self._namespaces: dict[int, list[str]] = {}
         self._namespaces_found = -_FIND_NAMESPACES_S
+        self._to_adopt: list[int] | None = None
+        """Namespaces with connections older than ebtop that were not looked at so far; None: not looked for."""
+        self._not_adopted: set[int] = set()
+        """Those that could not be entered."""
+        self._listeners: list[OpenSocket] = []
+        """Older than ebtop, and nobody knows whose."""
         self._next_scan = 0.0
-        self._quiet = False
-        self._walks: dict[int, _Walk] = {}
-        """The last through each namespace, unless something may change there that no counter tells of."""
         self._known: dict[int, tuple[bytes, TcpRecord]] = {}
         sockets.report(ends=True, openings=context.settings.tcp_openings)
 
     @classmethod
     def attachments(cls, environment: Environment, settings: Settings) -> Sequence[Attachment]:
-        return [Attachment("walk", Iterator("tcp"))]
+        return [
+            Attachment("walk", Iterator("bpf_map_elem", map="sockets")),
+            Attachment("adopt", Iterator("tcp")),
+        ]
 
     def close(self) -> None:
         self._sockets.report(ends=False, openings=False)
@@ -123,92 +113,78 @@ class TcpProbe(Probe):
         began = time.monotonic()
         if began < self._next_scan:
             return batch
+        self._find_namespaces()
+        self._adopt()
         before = time.thread_time()
         scan, accepts = self.scan(batch.time_ns)
         # What it cost, not how long it had to wait for a CPU.
-        took = time.thread_time() - before
-        pause = took * _SCAN_SHARE
-        if self._quiet:
-            pause = max(pause, min(took * _QUIET_SHARE, _QUIET_PAUSE_S))
-        self._next_scan = began + pause
+        self._next_scan = began + (time.thread_time() - before) * _SCAN_SHARE
         return batch._replace(tcp_scan=scan, records=[*batch.records, *accepts])
 
     def scan(self, time_ns: int) -> tuple[TcpScan, list[TcpRecord]]:
-        """Every open connection in every namespace that can be entered, and accepts that no event told of.
+        """Every open connection in every namespace, and accepts that no event told of.
 
         A connection in which nothing changed keeps its record, time included. A process that accepts a connection
         and does not read from it is found in /proc only.
         """
-        raw, read, missed = self._walk_namespaces()
-        size = self._row.size
+        raw, size = self.module.read_iterator("walk"), self._row.size
         fresh: dict[int, tuple[bytes, TcpRecord]] = {}
-        changed: list[tuple[bytes, OpenSocket]] = []
-        listeners: list[OpenSocket] = []
+        changed: dict[int, tuple[bytes, OpenSocket]] = {}
+        home = netns.own()
+        unread = self._not_adopted.union(self._to_adopt or ())
+        others = self._namespaces.keys() - {home} - unread
         for at, row in zip(range(0, len(raw), size), self._row.iter_unpack(raw), strict=True):
-            key, state = row[0], row[_STATE]
-            # Accepted, or read from for the first time: no segment tells that an owner became known.
-            open_question = state != _LISTEN and row[_OWNER] not in _SETTLED
-            if open_question or state not in _ENDS_WITH_SEGMENT:
-                self._walks.pop(row[_NETNS], None)
-            if state == _LISTEN:
-                listeners.append(OpenSocket._make(row))
-                continue
-            data = raw[at : at + size]
+            key, data = row[0], raw[at : at + size]
+            if row[_NETNS] != home:
+                others.add(row[_NETNS])
             known = self._known.get(key)
             if known is not None and known[0] == data and row[_OWNER] in _SETTLED:
                 fresh[key] = known
             else:
-                changed.append((data, OpenSocket._make(row)))
-        self._quiet = len(changed) <= _QUIET_ROWS and self._moved([row for _, row in changed]) < _QUIET_BYTES
-        accepts = [self._accept(row) for _, row in changed if row.accepted]
-        holders = self._find_holders([row for _, row in changed], [row for row in listeners if not row.owner])
-        for data, row in changed:
+                changed[key] = data, OpenSocket._make(row)
+        accepts = [self._accept(row) for _, row in changed.values() if row.accepted]
+        holders = self._find_holders([row for _, row in changed.values()])
+        for data, row in changed.values():
             fresh[row.socket] = data, self._record(time_ns, row, holders.get(row.inode))
         self._known = fresh
-        return TcpScan(time_ns, tuple([record for _, record in fresh.values()]), tuple(read), missed), accepts
+        connections = tuple([record for _, record in fresh.values()])
+        return TcpScan(time_ns, connections, (home, *sorted(others)), len(unread)), accepts
 
-    def _moved(self, rows: list[OpenSocket]) -> int:
-        """Bytes in both directions since the last scan."""
-        before = sum(k[1].tx_bytes + k[1].rx_bytes for row in rows if (k := self._known.get(row.socket)) is not None)
-        return sum(row.sent + row.received for row in rows) - before
-
-    def _walk_namespaces(self) -> tuple[bytes, list[int], int]:
+    def _find_namespaces(self) -> None:
         now = time.monotonic()
-        if now - self._namespaces_found >= _FIND_NAMESPACES_S:
-            self._namespaces, self._namespaces_found = netns.find(), now
-        home = netns.own()
-        before, self._walks = self._walks, {}
-        parts, read = [self._walk(home, before.get(home), now)], [home]
-        others = [(inode, paths) for inode, paths in self._namespaces.items() if inode != home]
-        missed = max(0, len(others) - _MAX_NAMESPACES)
-        for inode, paths in others[:_MAX_NAMESPACES]:
+        if now - self._namespaces_found < _FIND_NAMESPACES_S:
+            return
+        self._namespaces, self._namespaces_found = netns.find(), now
+        if self._to_adopt is None:
+            home = netns.own()
+            self._to_adopt = [inode for inode in self._namespaces if inode != home] + [home]
+        self._not_adopted &= self._namespaces.keys()
+
+    def _adopt(self) -> None:
+        """Have what was open before ebtop followed from now on, namespace by namespace, our own first."""
+        began = time.monotonic()
+        while self._to_adopt and time.monotonic() - began < _ADOPT_S:
+            inode = self._to_adopt.pop()
             try:
-                with netns.inside(inode, paths):
-                    parts.append(self._walk(inode, before.get(inode), now))
-                read.append(inode)
+                with contextlib.nullcontext() if inode == netns.own() else netns.inside(inode, self._paths(inode)):
+                    rows = self._row.iter_unpack(self.module.read_iterator("adopt"))
             except OSError:
-                self._namespaces_found = -_FIND_NAMESPACES_S
-                missed += 1
-        return b"".join(parts), read, missed
+                if inode in netns.find():
+                    self._not_adopted.add(inode)
+                continue
+            self._listeners += [row for row in map(OpenSocket._make, rows) if not row.owner]
 
-    def _walk(self, inode: int, last: _Walk | None, now: float) -> bytes:
-        """The sockets of this thread's namespace: as they were at the last walk, where nothing has moved since.
+    def _paths(self, inode: int) -> list[str]:
+        return self._namespaces.get(inode, [])
 
-        The kernel goes through its whole table for each namespace, and most namespaces are quiet in most seconds.
-        """
-        counters = netns.tcp_counters()
-        if last is None or not counters or counters != last.counters or now - last.at >= _WALK_AGAIN_S:
-            last = _Walk(counters, now, self.module.read_iterator("walk"))
-        self._walks[inode] = last
-        return last.rows
-
-    def _find_holders(self, connections: list[OpenSocket], listeners: list[OpenSocket]) -> dict[int, SocketHolder]:
+    def _find_holders(self, connections: list[OpenSocket]) -> dict[int, SocketHolder]:
         """Look in /proc for owners that the kernel side does not know, and tell it of them."""
         unsettled = [row for row in connections if row.owner not in _SETTLED]
-        found = self._holders.find({row.inode for row in (*unsettled, *listeners)} - {0})
-        for row in listeners:
+        found = self._holders.find({row.inode for row in (*unsettled, *self._listeners)} - {0})
+        for row in self._listeners:
             if row.inode in found:
                 self._sockets.adopt_listener(row.socket, found[row.inode])
+        self._listeners = [row for row in self._listeners if row.inode not in found]
         adopted = self.module.maps["holders"]
         adopted.clear()
         inodes = (row.inode for row in unsettled if row.inode in found)

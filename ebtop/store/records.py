@@ -53,7 +53,7 @@ class ExitRecord(NamedTuple):
 class TcpRecord(NamedTuple):
     """A TCP connection: opened, accepted, closed, or (event `live`) still open with its bytes so far.
 
-    Source: raw tracepoint inet_sock_set_state for events, iter/tcp for `live`; bytes from
+    Source: raw tracepoint inet_sock_set_state for events, a walk over what those told of for `live`; bytes from
     tcp_sock.bytes_acked and bytes_received, without the SYN and FIN that the kernel counts in.
     """
 
@@ -245,9 +245,9 @@ class TcpScan(NamedTuple):
     time_ns: int
     connections: tuple[TcpRecord, ...]
     netns: tuple[int, ...]
-    """Namespaces that were read."""
+    """Namespaces of which all connections are known."""
     netns_missed: int
-    """Namespaces known but not read."""
+    """Namespaces where those that began before ebtop are not."""
 
 
 class Batch(NamedTuple):

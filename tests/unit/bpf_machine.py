@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ebtop.kernel.artifact import MapSpec
@@ -49,9 +49,15 @@ class KernelRead(NamedTuple):
 class Machine:
     """Runs one program once. Values the kernel would decide are drawn by `seed`."""
 
-    def __init__(self, maps: Sequence[MapSpec], seed: int, tree_root: int = -1) -> None:
-        """`tree_root`: at this offset of any object is a reference to the root of a maple tree."""
+    def __init__(
+        self, maps: Sequence[MapSpec], seed: int, tree_root: int = -1, own_memory: Mapping[int, int] | None = None
+    ) -> None:
+        """`tree_root`: at this offset of any object is a reference to the root of a maple tree.
+
+        `own_memory`: which words of the context lead to memory of the program's own, and how many bytes of it.
+        """
         self._tree_root = tree_root
+        self._own_memory = own_memory or {}
         self.reads: list[KernelRead] = []
         self.executed: set[int] = set()
         self.steps = 0
@@ -67,10 +73,11 @@ class Machine:
         """AssertionError for an instruction this machine does not know, or a write to the kernel's memory."""
         program = {instruction.slot: instruction for instruction in instructions(code)}
         first = self._object() if self._draw.random() < _LIKELY else 0
-        context = struct.pack("<Q", first) + b"".join(
-            struct.pack("<Q", self._value(8, pointer=0.3)) for _ in range(_CONTEXT_BYTES // 8 - 1)
-        )
-        self._context = self._allocate(context)
+        words = [first, *[self._value(8, pointer=0.3) for _ in range(_CONTEXT_BYTES // 8 - 1)]]
+        for place, size in self._own_memory.items():
+            content = (struct.pack("<Q", self._value(8)) for _ in range(size // 8))
+            words[place] = self._allocate(b"".join(content)) if self._draw.random() < _LIKELY else 0
+        self._context = self._allocate(struct.pack(f"<{len(words)}Q", *words))
         self._unknown.add(self._context >> BASE_BITS)  # for helpers, which a tracepoint's record is read with
         self._registers[1] = self._context
         self._registers[10] = self._allocate(bytes(_STACK_BYTES)) + _STACK_BYTES

@@ -21,7 +21,10 @@ from ebtop.probes import NAMES, REGISTRY
 from ebtop.probes.base import Settings
 
 ALL_CAPABILITIES = "000001ffffffffff"
-TYPES = [f"btf_trace_{name}" for hooks in HOOKS.values() for name in hooks.raw_tracepoints] + ["bpf_iter__tcp"]
+TYPES = [
+    *[f"btf_trace_{name}" for hooks in HOOKS.values() for name in hooks.raw_tracepoints],
+    *[f"bpf_iter__{name}" for hooks in HOOKS.values() for name in hooks.iterators],
+]
 FILES = {
     "etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
     "proc/self/status": f"Name:\tebtop\nCapEff:\t{ALL_CAPABILITIES}\nSeccomp:\t0\n",
@@ -173,6 +176,7 @@ def test_a_healthy_node_is_ready_and_needs_no_fix(node: Node) -> None:
         (without_type("btf_trace_tcp_retransmit_synack"), "probe retransmits", "fail", "tcp_retransmit_synack"),
         (without_type("btf_trace_sched_process_exit"), "probe exec", "fail", "sched_process_exit"),
         (without_type("bpf_iter__tcp"), "probe tcp", "fail", "no iterator tcp"),
+        (without_type("bpf_iter__bpf_map_elem"), "probe tcp", "fail", "no iterator bpf_map_elem"),
         (changed(python=(3, 9, 2)), "python", "fail", "3.9.2"),
         (changed(attempts=ClockOnItsOwn()), "clock", "warn", "not synchronised"),
         (changed(time_s=0.0), "clock", "warn", "1970"),

@@ -18,7 +18,7 @@ class Hooks(NamedTuple):
 
 HOOKS: Mapping[str, Hooks] = {
     "exec": Hooks(("sched_process_exec", "sched_process_exit")),
-    "tcp": Hooks(("inet_sock_set_state", "tcp_rcv_space_adjust"), ("tcp",)),
+    "tcp": Hooks(("inet_sock_set_state", "tcp_rcv_space_adjust"), ("tcp", "bpf_map_elem")),
     "retransmits": Hooks(
         ("tcp_retransmit_skb", "tcp_retransmit_synack", "inet_sock_set_state", "tcp_rcv_space_adjust")
     ),
