@@ -51,7 +51,7 @@ struct cpython {
 	u32 tells_names;	/* user space does not know the process */
 	u32 unused;
 };
-BPF_TABLE("lru_hash", u32, struct cpython, cpython_processes, 2048);
+BPF_TABLE("lru_hash", u32, struct cpython, cpython_processes, 1024);
 BPF_HASH(cpython_files, u32, struct cpython, 64);	/* by the number of the file, as in bpf/unwind.h */
 
 /* An entry is a frame that C code called: each evaluation loop on the native stack has one. */
@@ -77,8 +77,9 @@ enum cpython_entries {
 #define CPYTHON_ROUNDS_TELLING 7
 #define CPYTHON_NAMES_A_ROUND 64
 #define CPYTHON_TELLINGS 2
-#define CPYTHON_NAMES_TOLD 4096
-#define CPYTHON_TEXT 240
+#define CPYTHON_NAMES_TOLD 1024
+#define CPYTHON_NAME 120
+#define CPYTHON_FILE 240
 #define CPYTHON_THREADS 512
 #define CPYTHON_RETRY_NS 100000000ULL
 #define CPYTHON_RETRY_SOON_NS 4000000ULL
@@ -114,11 +115,11 @@ struct cpython_name {
 	u32 name_kind;	/* bytes of each */
 	u32 file_length;
 	u32 file_kind;
-	char name[CPYTHON_TEXT];
-	char file[CPYTHON_TEXT];
+	char name[CPYTHON_NAME];
+	char file[CPYTHON_FILE];
 };
 RECORD_LAYOUT(cpython_name);
-BPF_RINGBUF_OUTPUT(cpython_names, 64);
+BPF_RINGBUF_OUTPUT(cpython_names, 32);
 
 struct cpython_told {
 	u64 word;
@@ -301,7 +302,7 @@ int cpython_find(void *ctx)
 }
 
 /* A str's characters, `length` of `kind` bytes each: the last ones or the first, as many as there is room for. */
-inlined int read_text(struct cpython *python, u64 at, u32 *length, u32 *kind, char *text, int last)
+inlined int read_text(struct cpython *python, u64 at, u32 *length, u32 *kind, char *text, u64 room, int last)
 {
 	u64 characters = 0, bytes;
 	u32 state = 0;
@@ -316,9 +317,9 @@ inlined int read_text(struct cpython *python, u64 at, u32 *length, u32 *kind, ch
 		return 1;
 	bytes = characters * *kind;
 	at += state & 16 ? python->ascii_header : python->compact_header;
-	if (bytes > CPYTHON_TEXT) {
-		at += last ? bytes - CPYTHON_TEXT : 0;
-		bytes = CPYTHON_TEXT;
+	if (bytes > room) {
+		at += last ? bytes - room : 0;
+		bytes = room;
 	}
 	return bpf_probe_read_user(text, bytes, (void *)at);
 }
@@ -342,8 +343,8 @@ inlined void tell_name(struct cpython *python, u64 word)
 	failed = READ_USER(&told->line, code + python->first_line) ||
 		 READ_USER(&file, code + python->file_name) ||
 		 READ_USER(&name, code + python->qualified_name) ||
-		 read_text(python, name, &told->name_length, &told->name_kind, told->name, 0) ||
-		 read_text(python, file, &told->file_length, &told->file_kind, told->file, 1);
+		 read_text(python, name, &told->name_length, &told->name_kind, told->name, CPYTHON_NAME, 0) ||
+		 read_text(python, file, &told->file_length, &told->file_kind, told->file, CPYTHON_FILE, 1);
 	if (failed) {
 		cpython_names.ringbuf_discard(told, 0);
 		return;

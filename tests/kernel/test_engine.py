@@ -38,8 +38,9 @@ MIB = 1 << 20
 
 def held_map_bytes() -> int:
     """Kernel memory of every map this process holds. Source: fdinfo, not ebtop."""
-    maps = {info["map_id"]: int(info["memlock"]) for info in bpf_objects.descriptors(os.getpid()) if "map_id" in info}
-    return sum(maps.values())
+    held = [info for info in bpf_objects.descriptors(os.getpid()) if "map_id" in info]
+    # Iterators over a map have its number, too.
+    return sum({info["map_id"]: int(info["memlock"]) for info in held if "memlock" in info}.values())
 
 
 BUILD_ALL = """
