@@ -91,7 +91,7 @@ class TcpProbe(Probe):
         self._to_adopt: list[int] | None = None
         """Namespaces with connections older than ebtop that were not looked at so far; None: not looked for."""
         self._not_adopted: set[int] = set()
-        """Those that could not be entered."""
+        """Those that could not be entered at the last look."""
         self._listeners: list[OpenSocket] = []
         """Older than ebtop, and nobody knows whose."""
         self._next_scan = 0.0
@@ -157,25 +157,24 @@ class TcpProbe(Probe):
         self._namespaces, self._namespaces_found = netns.find(), now
         if self._to_adopt is None:
             home = netns.own()
-            self._to_adopt = [inode for inode in self._namespaces if inode != home] + [home]
-        self._not_adopted &= self._namespaces.keys()
+            self._to_adopt = [*(self._namespaces.keys() - {home}), home]
+        self._to_adopt += self._not_adopted & self._namespaces.keys()
+        self._not_adopted.clear()
 
     def _adopt(self) -> None:
         """Have what was open before ebtop followed from now on, namespace by namespace, our own first."""
         began = time.monotonic()
         while self._to_adopt and time.monotonic() - began < _ADOPT_S:
             inode = self._to_adopt.pop()
+            paths = self._namespaces.get(inode, [])
             try:
-                with contextlib.nullcontext() if inode == netns.own() else netns.inside(inode, self._paths(inode)):
+                with contextlib.nullcontext() if inode == netns.own() else netns.inside(inode, paths):
                     rows = self._row.iter_unpack(self.module.read_iterator("adopt"))
             except OSError:
-                if inode in netns.find():
-                    self._not_adopted.add(inode)
+                # It is gone, or somebody else may still hold it: the next look at /proc says so.
+                self._not_adopted.add(inode)
                 continue
             self._listeners += [row for row in map(OpenSocket._make, rows) if not row.owner]
-
-    def _paths(self, inode: int) -> list[str]:
-        return self._namespaces.get(inode, [])
 
     def _find_holders(self, connections: list[OpenSocket]) -> dict[int, SocketHolder]:
         """Look in /proc for owners that the kernel side does not know, and tell it of them."""
