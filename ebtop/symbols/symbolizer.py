@@ -148,7 +148,6 @@ class Symbolizer:
             process = self._processes.get(pid)
             if process is not None:
                 user = self._placed.addresses(user, process.mappings)
-                python = self._interpreters.of(process)
         # Python functions are known by where they lie in a process's memory.
         generation = process.generation if process is not None else -pid if interpreted else 0
         key = (
@@ -164,6 +163,8 @@ class Symbolizer:
         kernel_thread = pid == 0 or (process is not None and process.identity.kernel_thread)
         complete = is_complete(user_frames[::-1], kernel_thread=kernel_thread, truncated=truncated_user)
         merged, interpreted_lasts = user_frames, True
+        if process is not None:
+            python = self._interpreters.of(process)
         if python is not None:
             native = list(map(Native, user_frames, map(python.evaluates, _lookup_addresses(user))))
             layout = python.build.layout
